@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/date.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+#define DAYS_PER_ERA  146097 /* 400 years */
+#define EPOCH_SHIFT   719468 /* from 0000-03-01 to 1970-01-01 */
+#define MS_PER_DAY    86400000
+#define YEAR_TEXT_MAX 9999
+
+/* Both directions count years from 1 March, so that a leap day is the last of its year: Howard
+ * Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil and civil_from_days. */
+fb_day_t fb_day_from_civil(int year, int month, int day)
+{
+    int y = month <= 2 ? year - 1 : year;
+    int era = (y >= 0 ? y : y - 399) / 400;
+    int year_of_era = y - era * 400;
+    int day_of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    int day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * DAYS_PER_ERA + day_of_era - EPOCH_SHIFT;
+}
+
+void fb_day_to_civil(fb_day_t date, int *year, int *month, int *day)
+{
+    int z = date + EPOCH_SHIFT;
+    int era = (z >= 0 ? z : z - (DAYS_PER_ERA - 1)) / DAYS_PER_ERA;
+    int doe = z - era * DAYS_PER_ERA;
+    int yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int shifted_month = (5 * doy + 2) / 153;
+    *day = doy - (153 * shifted_month + 2) / 5 + 1;
+    *month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+    *year = yoe + era * 400 + (*month <= 2 ? 1 : 0);
+}
+
+/* `count` digits as a number, or -1. */
+static int digits(const char *text, int count)
+{
+    int value = 0;
+    for (int i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+static void put_digits(char *text, int count, int value)
+{
+    for (int i = count - 1; i >= 0; i--) {
+        text[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+fb_date_result_t fb_day_parse(fb_slice_t text, fb_day_t *date)
+{
+    if (text.len != FB_DAY_TEXT_BYTES || text.at[4] != '-' || text.at[7] != '-')
+        return FB_DATE_SHAPE;
+    int year = digits(text.at, 4), month = digits(text.at + 5, 2), day = digits(text.at + 8, 2);
+    if (year < 0 || month < 0 || day < 0)
+        return FB_DATE_SHAPE;
+    if (month < 1 || month > 12 || day < 1)
+        return FB_DATE_NO_SUCH_DAY;
+    fb_day_t parsed = fb_day_from_civil(year, month, day);
+    int back_year, back_month, back_day;
+    fb_day_to_civil(parsed, &back_year, &back_month, &back_day);
+    if (back_year != year || back_month != month || back_day != day)
+        return FB_DATE_NO_SUCH_DAY;
+    *date = parsed;
+    return FB_DATE_OK;
+}
+
+void fb_day_format(fb_day_t date, char *text)
+{
+    int year, month, day;
+    fb_day_to_civil(date, &year, &month, &day);
+    fb_assert(year >= 0 && year <= YEAR_TEXT_MAX);
+    put_digits(text, 4, year);
+    text[4] = '-';
+    put_digits(text + 5, 2, month);
+    text[7] = '-';
+    put_digits(text + 8, 2, day);
+}
+
+void fb_instant_format(fb_instant_t instant, char *text)
+{
+    int64_t day = instant / MS_PER_DAY;
+    int ms = (int)(instant % MS_PER_DAY);
+    if (ms < 0) {
+        ms += MS_PER_DAY;
+        day--;
+    }
+    fb_day_format((fb_day_t)day, text);
+    text[10] = 'T';
+    put_digits(text + 11, 2, ms / 3600000);
+    text[13] = ':';
+    put_digits(text + 14, 2, ms / 60000 % 60);
+    text[16] = ':';
+    put_digits(text + 17, 2, ms / 1000 % 60);
+    text[19] = '.';
+    put_digits(text + 20, 3, ms % 1000);
+    text[23] = 'Z';
+}
+
+bool fb_instant_parse(fb_slice_t text, fb_instant_t *instant)
+{
+    fb_day_t day;
+    if (text.len != FB_INSTANT_TEXT_BYTES ||
+        fb_day_parse((fb_slice_t){text.at, FB_DAY_TEXT_BYTES}, &day) != FB_DATE_OK)
+        return false;
+    const char *t = text.at;
+    if (t[10] != 'T' || t[13] != ':' || t[16] != ':' || t[19] != '.' || t[23] != 'Z')
+        return false;
+    int hour = digits(t + 11, 2), minute = digits(t + 14, 2), second = digits(t + 17, 2);
+    int ms = digits(t + 20, 3);
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 || ms < 0)
+        return false;
+    *instant = (fb_instant_t)day * MS_PER_DAY + ((hour * 60 + minute) * 60 + second) * 1000 + ms;
+    return true;
+}
+
+fb_code_t fb_zone_set(const char *name, fb_error_t *error)
+{
+    char path[256];
+    /* libc takes a zone that it does not know for UTC without a word, so look for its file. */
+    int len = snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", name);
+    bool strange = name[0] == '\0' || name[0] == '/' || strstr(name, "..") != NULL;
+    bool utc = strcmp(name, "UTC") == 0;
+    if (strange || len >= (int)sizeof(path) || (!utc && access(path, R_OK) != 0))
+        return fb_fail(error, FB_CONFIG, "unknown time zone \"%s\" (no %s)", name, path);
+    fb_assert(setenv("TZ", name, 1) == 0);
+    tzset();
+    return FB_OK;
+}
+
+fb_day_t fb_zone_day(fb_instant_t instant)
+{
+    time_t seconds = (time_t)(instant >= 0 ? instant / 1000 : (instant - 999) / 1000);
+    struct tm local;
+    fb_assert(localtime_r(&seconds, &local) != NULL);
+    return fb_day_from_civil(local.tm_year + 1900, local.tm_mon + 1, local.tm_mday);
+}

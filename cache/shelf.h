@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+
+#include "cache/build.h"
+
+/* Where the current snapshot stands for all to take, and where the old ones go.
+ *
+ *     writer                                   reader (a loop; one thread each)
+ *     fb_shelf_put(next, garbage) ──────────►  fb_shelf_take → the newest snapshot
+ *     fb_shelf_reclaim: frees the snapshots    its pin says: "I read nothing older than this"
+ *     and garbage older than every pin
+ *
+ * Snapshots are numbered by the shelf in the order in which they are put: 1, 2, ... A reader pins
+ * one snapshot at a time; taking the newest lets go of the one before. No lock, no
+ * read-modify-write on the reader's side: two loads and a store.
+ * One thread (the writer's) calls put and reclaim; all others only take. */
+#define FB_SHELF_READERS_MAX 64
+
+typedef struct fb_shelf fb_shelf_t;
+typedef struct fb_reader fb_reader_t;
+
+fb_shelf_t *fb_shelf_create(void);
+/* After all readers are gone: frees what waits to be freed and the current snapshot block itself;
+ * the blocks that the current snapshot shows are the caller's. */
+void fb_shelf_destroy(fb_shelf_t **shelf);
+
+/* A new reader, which at first holds back all reclamation until its first take. NULL where there
+ * are FB_SHELF_READERS_MAX already. From any thread. */
+fb_reader_t *fb_shelf_reader_create(fb_shelf_t *shelf);
+/* It holds nothing any more. */
+void fb_shelf_reader_destroy(fb_reader_t **reader);
+
+/* Makes `snapshot` (one malloc block, taken over) the current one and queues the one before it,
+ * with the `count` blocks of `garbage` (array taken over), to be freed. Returns its number. */
+uint64_t fb_shelf_put(fb_shelf_t *shelf, const void *snapshot, void **garbage, size_t count);
+/* The current snapshot for the writer's own use; NULL before the first put. */
+const void *fb_shelf_current(const fb_shelf_t *shelf);
+
+/* The newest snapshot, pinned by this reader until its next take; NULL before the first put. */
+const void *fb_shelf_take(fb_reader_t *reader);
+/* The number of the snapshot that all readers have reached (UINT64_MAX without readers). */
+uint64_t fb_shelf_reached(const fb_shelf_t *shelf);
+/* Frees what no reader can see any more; returns how many blocks still wait. */
+size_t fb_shelf_reclaim(fb_shelf_t *shelf);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/error.h"
+#include "base/slice.h"
+
+/* The contract of what keeps a fleet for ever: one log of changes, and the state they add up to.
+ * store_redis.c is the real one; store_memory.c is for tests and bench of this contract.
+ *
+ * The log's entries are the revisions, dense from 1. An entry's payload is the JSON array of the
+ * operations of one change, which the store applies to its state in the same step:
+ *
+ *     ["put", "machine", 42, {"label": "Digger 7", ...}]            the row, whole: all its fields
+ *     ["delete", "machine", 42]                                     the row goes, its id stays used
+ *     ["days", "maintenance", 42, "2026-11-21", 10, 1]              10 days' bits of 42 set to 1
+ *
+ * All values of a row are texts. A store knows no domain: only these three operations.
+ *
+ * Not thread-safe: a store belongs to the thread that uses it (the writer's). Every call blocks,
+ * at most for the store's own timeout. */
+typedef struct fb_store fb_store_t;
+
+#define FB_EPOCH_BYTES     8  /* hexadecimal digits */
+#define FB_CHAIN_BYTES     32 /* hexadecimal digits: XXH3, 128 bits */
+#define FB_COMMAND_BYTES   32 /* hexadecimal digits: a random id of the command */
+#define FB_SCHEMA_VERSION  1
+#define FB_STORE_BATCH_MAX 1024 /* changes a commit */
+
+/* A place in the log, which names one state: texts end with NUL. */
+typedef struct {
+    char epoch[FB_EPOCH_BYTES + 1];
+    uint64_t revision; /* 0: nothing was ever written */
+    char chain[FB_CHAIN_BYTES + 1];
+} fb_position_t;
+
+/* One entry of the log. */
+typedef struct {
+    uint64_t revision;
+    char chain[FB_CHAIN_BYTES + 1];     /* fb_chain_next(chain before, command, payload) */
+    char command[FB_COMMAND_BYTES + 1]; /* by which its author finds it again */
+    fb_slice_t payload;
+} fb_entry_t;
+
+/* What a load brings. All slices are borrowed for the call. */
+typedef struct {
+    void *context;
+    /* A row: the texts of the asked fields in their order, `at` NULL where the row has none. */
+    fb_code_t (*on_row)(void *context, size_t family, uint32_t id, const fb_slice_t *texts,
+                        fb_error_t *error);
+    /* The bitmap of a day, as Redis keeps it (bit 7 - n % 8 of byte n / 8). `date`: YYYY-MM-DD. */
+    fb_code_t (*on_day)(void *context, size_t plane, fb_slice_t date, fb_slice_t bytes,
+                        fb_error_t *error);
+    /* The highest id that the family ever gave out. */
+    void (*on_last_id)(void *context, size_t family, uint32_t id);
+} fb_store_sink_t;
+
+/* What there is to load. */
+typedef struct {
+    const char *row_name; /* "machine": fb:{f}:machine:42 */
+    const char *set_name; /* "machines": fb:{f}:machines, the bitmap of the ids that exist */
+    const char *const *fields;
+    size_t field_count;
+} fb_store_family_t;
+
+typedef struct {
+    const fb_store_family_t *families;
+    size_t family_count;
+    const char *const *planes; /* "maintenance", "booked" */
+    size_t plane_count;
+} fb_store_schema_t;
+
+/* Each of these returns FB_UNAVAILABLE where the store cannot be reached; the next call tries to
+ * reach it again. */
+typedef struct {
+    /* The head of the log; a fleet that is new gets its head (with a random epoch) first. */
+    fb_code_t (*head)(fb_store_t *store, fb_position_t *head, fb_error_t *error);
+    /* Appends `entries[0 .. count-1]` and applies them, all or none, durable when it returns
+     * FB_OK; FB_STALE where the head is not `expected` (epoch, revision and chain);
+     * FB_OUTCOME_UNKNOWN where the answer was lost: it may have landed, or may still. */
+    fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected,
+                        const fb_entry_t *entries, size_t count, fb_error_t *error);
+    /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
+     * so end it); `*count` says how many. FB_TRIMMED where the log no longer has the next one. */
+    fb_code_t (*read)(fb_store_t *store, uint64_t revision, size_t max,
+                      fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
+                                            fb_error_t *error),
+                      void *context, size_t *count, fb_error_t *error);
+    /* All rows, days and last ids. Others may write meanwhile: what comes may be newer than a head
+     * noted before, never older, and applying the log from that head on makes it exact. */
+    fb_code_t (*load)(fb_store_t *store, const fb_store_schema_t *schema,
+                      const fb_store_sink_t *sink, fb_error_t *error);
+    /* What an acknowledgement is worth here, in one sentence for the log at start. */
+    fb_code_t (*durability)(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
+                            fb_error_t *error);
+    void (*destroy)(fb_store_t *store);
+} fb_store_vtable_t;
+
+struct fb_store {
+    const fb_store_vtable_t *vtable;
+};
+
+/* The chain hash of an entry: XXH3 (128 bits, canonical, hexadecimal) of the chain before it, its
+ * command id and its payload. The chain before revision 1 is 32 zeros. */
+void fb_chain_next(const char *chain, const char *command, fb_slice_t payload,
+                   char next[FB_CHAIN_BYTES + 1]);
