@@ -16,7 +16,8 @@ void fb_buffer_dispose(fb_buffer_t *buffer)
 
 char *fb_buffer_reserve(fb_buffer_t *buffer, size_t extra)
 {
-    if (buffer->capacity - buffer->len < extra) {
+    fb_assert(extra <= SIZE_MAX / 2 - buffer->len);
+    if (buffer->at == NULL || buffer->capacity - buffer->len < extra) {
         size_t capacity = buffer->capacity < 128 ? 256 : buffer->capacity * 2;
         while (capacity - buffer->len < extra)
             capacity *= 2;

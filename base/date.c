@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 
@@ -125,14 +124,27 @@ bool fb_instant_parse(fb_slice_t text, fb_instant_t *instant)
     return true;
 }
 
+/* libc takes a name that it cannot load for UTC without a word: see whether it is the file of a
+ * zone (RFC 8536, section 3.1), and not a folder or a list of zones. */
+static bool is_zone_file(const char *path)
+{
+    char magic[4];
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return false;
+    bool zone = fread(magic, 1, sizeof(magic), file) == sizeof(magic) &&
+                memcmp(magic, "TZif", sizeof(magic)) == 0;
+    fclose(file);
+    return zone;
+}
+
 fb_code_t fb_zone_set(const char *name, fb_error_t *error)
 {
     char path[256];
-    /* libc takes a zone that it does not know for UTC without a word, so look for its file. */
     int len = snprintf(path, sizeof(path), "/usr/share/zoneinfo/%s", name);
     bool strange = name[0] == '\0' || name[0] == '/' || strstr(name, "..") != NULL;
     bool utc = strcmp(name, "UTC") == 0;
-    if (strange || len >= (int)sizeof(path) || (!utc && access(path, R_OK) != 0))
+    if (strange || len >= (int)sizeof(path) || (!utc && !is_zone_file(path)))
         return fb_fail(error, FB_CONFIG, "unknown time zone \"%s\" (no %s)", name, path);
     fb_assert(setenv("TZ", name, 1) == 0);
     tzset();

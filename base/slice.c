@@ -14,19 +14,22 @@ bool fb_slice_to_u64(fb_slice_t text, uint64_t max, uint64_t *number)
             return false;
         value = value * 10 + digit;
     }
+    if (value > max)
+        return false;
     *number = value;
-    return value <= max;
+    return true;
 }
 
 bool fb_slice_to_i64(fb_slice_t text, int64_t *number)
 {
     uint64_t magnitude;
     bool negative = text.len > 0 && text.at[0] == '-';
+    uint64_t most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
     if (negative)
         text = (fb_slice_t){text.at + 1, text.len - 1};
-    if (!fb_slice_to_u64(text, INT64_MAX, &magnitude))
+    if (!fb_slice_to_u64(text, most, &magnitude) || (negative && magnitude == 0))
         return false;
-    *number = negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    *number = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return true;
 }
 
@@ -50,16 +53,16 @@ static size_t utf8_length(unsigned char lead, uint32_t *least)
 
 bool fb_slice_is_utf8(fb_slice_t text)
 {
-    const unsigned char *p = (const unsigned char *)text.at;
-    const unsigned char *end = p + text.len;
-    while (p < end) {
+    size_t at = 0;
+    while (at < text.len) {
+        const unsigned char *p = (const unsigned char *)text.at + at;
         if (*p < 0x80) {
-            p++;
+            at++;
             continue;
         }
         uint32_t least = 0;
         size_t length = utf8_length(*p, &least);
-        if (length == 0 || (size_t)(end - p) < length)
+        if (length == 0 || text.len - at < length)
             return false;
         uint32_t point = *p & (0x7Fu >> length);
         for (size_t i = 1; i < length; i++) {
@@ -69,7 +72,7 @@ bool fb_slice_is_utf8(fb_slice_t text)
         }
         if (point < least || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
             return false;
-        p += length;
+        at += length;
     }
     return true;
 }

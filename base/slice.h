@@ -33,7 +33,8 @@ static inline bool fb_slice_is(fb_slice_t a, const char *text)
 
 /* A decimal number without sign, space or leading zero, at most `max`; false for all else. */
 bool fb_slice_to_u64(fb_slice_t text, uint64_t max, uint64_t *number);
-/* A decimal number with an optional minus, without a leading zero; false for all else. */
+/* A decimal number with an optional minus, without a leading zero or a minus zero; false for all
+ * else. */
 bool fb_slice_to_i64(fb_slice_t text, int64_t *number);
 /* Is it well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
 bool fb_slice_is_utf8(fb_slice_t text);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "resources/field.h"
+
+#define FB_PATH_IDS_MAX 2
+
+/* What a view or a command is asked with, parsed and checked by the table of its fields. */
+typedef struct {
+    uint32_t ids[FB_PATH_IDS_MAX]; /* the {id}s of the path */
+    unsigned id_count;
+    fb_value_t values[FB_FIELDS_MAX]; /* of the query, or of the body, in the order of its table */
+    fb_instant_t now;                 /* commands: when the writer took it; views: 0 */
+    fb_buffer_t decoded;              /* owned: texts of a query, percent-decoded */
+    json_t *body;                     /* owned: texts of a body */
+} fb_args_t;
+
+void fb_args_dispose(fb_args_t *args);
+
+/* Reads the query of a target (after the "?"; `at` NULL: none) by the table: a parameter it does
+ * not know, or one that occurs twice, is FB_MALFORMED; a required one that is missing,
+ * FB_INVALID. Percent-encoding as RFC 3986, and "+" for a space. */
+fb_code_t fb_args_read_query(fb_args_t *args, const fb_field_t *fields, unsigned count,
+                             fb_slice_t query, fb_error_t *error);
+
+typedef enum {
+    FB_BODY_NEW,     /* POST: required members must be there */
+    FB_BODY_REPLACE, /* PUT: as FB_BODY_NEW, but members that the server assigns are passed over,
+                        so that what was read can be sent back */
+    FB_BODY_MERGE,   /* PATCH: JSON merge patch (RFC 7396); only what is given changes */
+} fb_body_mode_t;
+
+/* Reads a body by the table. `read_only` are further members that the thing shows when it is read:
+ * FB_BODY_REPLACE passes over them, for the others they are FB_INVALID. A member that neither
+ * table knows is FB_MALFORMED. */
+fb_code_t fb_args_read_body(fb_args_t *args, const fb_field_t *fields, unsigned count,
+                            const fb_field_t *read_only, unsigned read_only_count,
+                            fb_body_mode_t mode, fb_slice_t body, fb_error_t *error);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/change.h"
+
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "resources/registry.h"
+
+void fb_change_dispose(fb_change_t *change)
+{
+    free(change->ops);
+    json_decref(change->decoded);
+    *change = (fb_change_t){0};
+}
+
+static fb_op_t *add(fb_change_t *change, fb_op_kind_t kind, unsigned subject, uint32_t id)
+{
+    if (change->count == change->capacity) {
+        change->capacity = change->capacity ? change->capacity * 2 : 4;
+        change->ops = fb_realloc(change->ops, change->capacity * sizeof(fb_op_t));
+    }
+    fb_op_t *op = &change->ops[change->count++];
+    op->kind = kind;
+    op->subject = subject;
+    op->id = id;
+    return op;
+}
+
+void fb_change_put(fb_change_t *change, unsigned family, uint32_t id, const fb_value_t *values)
+{
+    fb_op_t *op = add(change, FB_OP_PUT, family, id);
+    unsigned count = fb_registry_resource(family)->field_count;
+    memcpy(op->values, values, count * sizeof(fb_value_t));
+}
+
+void fb_change_delete(fb_change_t *change, unsigned family, uint32_t id)
+{
+    add(change, FB_OP_DELETE, family, id);
+}
+
+void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
+                    fb_day_t to, bool set)
+{
+    if (to < from)
+        return;
+    fb_op_t *op = add(change, FB_OP_DAYS, plane, id);
+    op->from = from;
+    op->days = (uint32_t)(to - from + 1);
+    op->set = set;
+}
+
+static void encode_values(const fb_op_t *op, fb_buffer_t *payload)
+{
+    const fb_resource_t *resource = fb_registry_resource(op->subject);
+    fb_buffer_t text = {0};
+    char separator = '{';
+    for (unsigned f = 0; f < resource->field_count; f++) {
+        if (op->values[f].null)
+            continue;
+        fb_buffer_put_char(payload, separator);
+        fb_json_put_string(payload, fb_slice(resource->fields[f].name));
+        fb_buffer_put_char(payload, ':');
+        text.len = 0;
+        fb_field_put_text(&resource->fields[f], &op->values[f], &text);
+        fb_json_put_string(payload, fb_buffer_slice(&text));
+        separator = ',';
+    }
+    fb_buffer_put_text(payload, separator == '{' ? "{}" : "}");
+    fb_buffer_dispose(&text);
+}
+
+static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
+{
+    switch (op->kind) {
+    case FB_OP_PUT:
+        fb_buffer_printf(payload, "[\"put\",\"%s\",%u,",
+                         fb_registry_resource(op->subject)->row_name, op->id);
+        encode_values(op, payload);
+        fb_buffer_put_char(payload, ']');
+        break;
+    case FB_OP_DELETE:
+        fb_buffer_printf(payload, "[\"delete\",\"%s\",%u]",
+                         fb_registry_resource(op->subject)->row_name, op->id);
+        break;
+    case FB_OP_DAYS:
+        fb_buffer_printf(payload, "[\"days\",\"%s\",%u,", fb_plane_names[op->subject], op->id);
+        fb_json_put_day(payload, op->from);
+        fb_buffer_printf(payload, ",%u,%d]", op->days, op->set ? 1 : 0);
+        break;
+    }
+}
+
+void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload)
+{
+    fb_buffer_put_char(payload, '[');
+    for (size_t i = 0; i < change->count; i++) {
+        if (i > 0)
+            fb_buffer_put_char(payload, ',');
+        encode_op(&change->ops[i], payload);
+    }
+    fb_buffer_put_char(payload, ']');
+}
+
+static fb_slice_t string_at(const json_t *array, size_t index)
+{
+    const json_t *item = json_array_get(array, index);
+    return (fb_slice_t){json_string_value(item), json_string_length(item)};
+}
+
+static bool number_at(const json_t *array, size_t index, uint32_t max, uint32_t *number)
+{
+    const json_t *item = json_array_get(array, index);
+    json_int_t value = json_integer_value(item);
+    *number = (uint32_t)value;
+    return json_is_integer(item) && value >= 0 && value <= max;
+}
+
+static bool decode_values(const fb_resource_t *resource, json_t *object, fb_value_t *values)
+{
+    unsigned found = 0;
+    if (!json_is_object(object))
+        return false;
+    for (unsigned f = 0; f < resource->field_count; f++) {
+        const json_t *item = json_object_get(object, resource->fields[f].name);
+        values[f] = (fb_value_t){.given = true, .null = true};
+        if (item == NULL)
+            continue;
+        found++;
+        fb_slice_t text = {json_string_value(item), json_string_length(item)};
+        if (!json_is_string(item) || !fb_field_from_text(&resource->fields[f], text, &values[f]))
+            return false;
+    }
+    /* A field that is not ours would be lost by the next put: better not to go on. */
+    return found == json_object_size(object);
+}
+
+static bool decode_row_op(fb_change_t *change, const json_t *item)
+{
+    fb_value_t values[FB_FIELDS_MAX];
+    uint32_t id;
+    int family = fb_registry_family(string_at(item, 1));
+    if (family < 0 || !number_at(item, 2, UINT32_MAX, &id) || id == 0)
+        return false;
+    if (fb_slice_is(string_at(item, 0), "delete")) {
+        fb_change_delete(change, (unsigned)family, id);
+        return json_array_size(item) == 3;
+    }
+    if (!decode_values(fb_registry_resource((unsigned)family), json_array_get(item, 3), values))
+        return false;
+    fb_change_put(change, (unsigned)family, id, values);
+    return json_array_size(item) == 4;
+}
+
+static bool decode_days(fb_change_t *change, const json_t *item)
+{
+    uint32_t id, days, set;
+    fb_day_t from;
+    int plane = FB_PLANE_COUNT - 1;
+    while (plane >= 0 && !fb_slice_is(string_at(item, 1), fb_plane_names[plane]))
+        plane--;
+    if (plane < 0 || !number_at(item, 2, UINT32_MAX, &id) || !number_at(item, 5, 1, &set) ||
+        !number_at(item, 4, FB_DAY_MAX + 1, &days) || id == 0 || days == 0 ||
+        fb_day_parse(string_at(item, 3), &from) != FB_DATE_OK || from < FB_DAY_MIN ||
+        from > FB_DAY_MAX - (fb_day_t)days + 1)
+        return false;
+    fb_change_days(change, (fb_plane_id_t)plane, id, from, from + (fb_day_t)days - 1, set == 1);
+    return json_array_size(item) == 6;
+}
+
+fb_code_t fb_change_decode(fb_change_t *change, fb_slice_t payload, fb_error_t *error)
+{
+    size_t index;
+    const json_t *item;
+    json_error_t fault;
+    change->decoded = json_loadb(payload.at, payload.len, 0, &fault);
+    if (!json_is_array(change->decoded))
+        return fb_fail(error, FB_DIVERGED, "an entry of the log is no list of operations: %.100s",
+                       change->decoded ? "not an array" : fault.text);
+    json_array_foreach(change->decoded, index, item)
+    {
+        fb_slice_t verb = string_at(item, 0);
+        bool known = fb_slice_is(verb, "days")    ? decode_days(change, item)
+                     : fb_slice_is(verb, "put")   ? decode_row_op(change, item)
+                     : fb_slice_is(verb, "delete") ? decode_row_op(change, item)
+                                                   : false;
+        if (!known)
+            return fb_fail(error, FB_DIVERGED,
+                           "operation %zu of an entry of the log is not one that this version "
+                           "knows: was it written by a newer one?",
+                           index + 1);
+    }
+    return FB_OK;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/field.h"
+
+#include <math.h>
+
+#include "base/assert.h"
+#include "base/json.h"
+
+/* The integers that a double holds exactly: what is beyond is not the number that was sent. */
+#define EXACT_MAX 9007199254740992.0
+
+int fb_field_find(const fb_field_t *fields, unsigned count, fb_slice_t name)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (fb_slice_is(name, fields[i].name))
+            return (int)i;
+    }
+    return -1;
+}
+
+static fb_slice_t name_of(const fb_field_t *field)
+{
+    return fb_slice(field->name);
+}
+
+static bool is_blank(fb_slice_t text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] != ' ' && text.at[i] != '\t' && text.at[i] != '\n' && text.at[i] != '\r')
+            return false;
+    }
+    return true;
+}
+
+static bool has_control(fb_slice_t text, bool multiline)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        bool line = c == '\n' || c == '\r' || c == '\t';
+        if ((c < 0x20 && !(multiline && line)) || c == 0x7F)
+            return true;
+    }
+    return false;
+}
+
+static fb_code_t check_text(const fb_field_t *field, fb_slice_t text, fb_error_t *error)
+{
+    if ((int64_t)text.len < field->min || (field->min > 0 && is_blank(text)))
+        return fb_fail_field(error, FB_INVALID, name_of(field), "must not be empty");
+    if ((int64_t)text.len > field->max)
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "must be at most %lld bytes of UTF-8, not %zu", (long long)field->max,
+                             text.len);
+    if (has_control(text, (field->flags & FB_MULTILINE) != 0))
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "must not contain control characters");
+    return FB_OK;
+}
+
+static void put_money(fb_buffer_t *buffer, int64_t minor)
+{
+    uint64_t magnitude = minor < 0 ? 0 - (uint64_t)minor : (uint64_t)minor;
+    if (minor < 0)
+        fb_buffer_put_char(buffer, '-');
+    fb_buffer_put_u64(buffer, magnitude / 100);
+    fb_buffer_put_char(buffer, '.');
+    fb_buffer_put_char(buffer, (char)('0' + magnitude / 10 % 10));
+    fb_buffer_put_char(buffer, (char)('0' + magnitude % 10));
+}
+
+/* "1250" or "12.50", as an error shows the bounds of a field. */
+static void put_bound(fb_buffer_t *buffer, const fb_field_t *field, int64_t bound)
+{
+    fb_value_t value = {.number = bound};
+    fb_field_put_text(field, &value, buffer);
+}
+
+static fb_code_t check_number(const fb_field_t *field, int64_t number, fb_error_t *error)
+{
+    if (number >= field->min && number <= field->max)
+        return FB_OK;
+    fb_buffer_t bounds = {0};
+    put_bound(&bounds, field, field->min);
+    fb_buffer_put_literal(&bounds, " and ");
+    put_bound(&bounds, field, field->max);
+    fb_fail_field(error, FB_INVALID, name_of(field), "must be between %.*s",
+                  FB_PRINT(fb_buffer_slice(&bounds)));
+    fb_buffer_dispose(&bounds);
+    return error->code;
+}
+
+static fb_code_t read_date(const fb_field_t *field, fb_slice_t text, fb_code_t shape_code,
+                           fb_value_t *value, fb_error_t *error)
+{
+    fb_day_t day = 0;
+    switch (fb_day_parse(text, &day)) {
+    case FB_DATE_OK:
+        break;
+    case FB_DATE_SHAPE:
+        return fb_fail_field(error, shape_code, name_of(field),
+                             "must be a date of the form YYYY-MM-DD");
+    case FB_DATE_NO_SUCH_DAY:
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "%.*s is not a day of the calendar", FB_PRINT(text));
+    }
+    value->number = day;
+    return check_number(field, day, error);
+}
+
+static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *value,
+                            fb_error_t *error)
+{
+    if (fabs(real) > EXACT_MAX / 100)
+        return check_number(field, real > 0 ? INT64_MAX : INT64_MIN, error);
+    int64_t minor = llround(real * 100);
+    /* A decimal with two places and its nearest double name each other, so this is exact. */
+    if ((double)minor / 100.0 != real)
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "must have at most two decimals");
+    value->number = minor;
+    return check_number(field, minor, error);
+}
+
+static fb_code_t read_integer(const fb_field_t *field, double real, fb_value_t *value,
+                              fb_error_t *error)
+{
+    if (fabs(real) > EXACT_MAX)
+        return check_number(field, real > 0 ? INT64_MAX : INT64_MIN, error);
+    if (real != floor(real))
+        return fb_fail_field(error, FB_INVALID, name_of(field), "must be a whole number");
+    value->number = (int64_t)real;
+    return check_number(field, value->number, error);
+}
+
+static const char *kind_expected(fb_kind_t kind)
+{
+    switch (kind) {
+    case FB_KIND_INTEGER:
+    case FB_KIND_MONEY:
+        return "a number";
+    case FB_KIND_BOOLEAN:
+        return "true or false";
+    case FB_KIND_TEXT:
+        return "a string";
+    case FB_KIND_DATE:
+        return "a date of the form YYYY-MM-DD, as a string";
+    case FB_KIND_INSTANT:
+        return "an instant of the form YYYY-MM-DDTHH:MM:SS.mmmZ, as a string";
+    }
+    fb_assert(false);
+}
+
+fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, fb_value_t *value,
+                             fb_error_t *error)
+{
+    fb_slice_t text = {json_string_value(json), json_string_length(json)};
+    *value = (fb_value_t){.given = true};
+    if (json_is_null(json)) {
+        value->null = true;
+        if (field->flags & FB_NULLABLE)
+            return FB_OK;
+        return fb_fail_field(error, FB_INVALID, name_of(field), "must not be null");
+    }
+    if (json_is_number(json) && field->kind == FB_KIND_INTEGER)
+        return read_integer(field, json_number_value(json), value, error);
+    if (json_is_number(json) && field->kind == FB_KIND_MONEY)
+        return read_money(field, json_number_value(json), value, error);
+    if (json_is_boolean(json) && field->kind == FB_KIND_BOOLEAN) {
+        value->number = json_is_true(json) ? 1 : 0;
+        return FB_OK;
+    }
+    if (json_is_string(json) && field->kind == FB_KIND_TEXT) {
+        value->text = text;
+        return check_text(field, text, error);
+    }
+    if (json_is_string(json) && field->kind == FB_KIND_DATE)
+        return read_date(field, text, FB_INVALID, value, error);
+    return fb_fail_field(error, FB_INVALID, name_of(field), "must be %s",
+                         kind_expected(field->kind));
+}
+
+fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value_t *value,
+                              fb_error_t *error)
+{
+    *value = (fb_value_t){.given = true, .text = text};
+    switch (field->kind) {
+    case FB_KIND_INTEGER:
+        if (!fb_slice_to_i64(text, &value->number))
+            break;
+        return check_number(field, value->number, error);
+    case FB_KIND_DATE:
+        return read_date(field, text, FB_MALFORMED, value, error);
+    case FB_KIND_TEXT:
+        if (!fb_slice_is_utf8(text))
+            return fb_fail_field(error, FB_MALFORMED, name_of(field), "must be UTF-8");
+        return check_text(field, text, error);
+    case FB_KIND_BOOLEAN:
+        value->number = fb_slice_is(text, "true");
+        if (value->number || fb_slice_is(text, "false"))
+            return FB_OK;
+        break;
+    case FB_KIND_MONEY:
+    case FB_KIND_INSTANT:
+        fb_assert(field->kind != FB_KIND_MONEY && field->kind != FB_KIND_INSTANT);
+    }
+    return fb_fail_field(error, FB_MALFORMED, name_of(field), "must be %s",
+                         kind_expected(field->kind));
+}
+
+void fb_field_put_text(const fb_field_t *field, const fb_value_t *value, fb_buffer_t *buffer)
+{
+    switch (field->kind) {
+    case FB_KIND_INTEGER:
+    case FB_KIND_BOOLEAN:
+        fb_buffer_put_i64(buffer, value->number);
+        break;
+    case FB_KIND_MONEY:
+        put_money(buffer, value->number);
+        break;
+    case FB_KIND_TEXT:
+        fb_buffer_put_slice(buffer, value->text);
+        break;
+    case FB_KIND_DATE:
+        fb_day_format((fb_day_t)value->number, fb_buffer_reserve(buffer, FB_DAY_TEXT_BYTES));
+        buffer->len += FB_DAY_TEXT_BYTES;
+        break;
+    case FB_KIND_INSTANT:
+        fb_instant_format(value->number, fb_buffer_reserve(buffer, FB_INSTANT_TEXT_BYTES));
+        buffer->len += FB_INSTANT_TEXT_BYTES;
+        break;
+    }
+}
+
+static bool money_from_text(fb_slice_t text, int64_t *minor)
+{
+    uint64_t whole, cents;
+    bool negative = text.len > 0 && text.at[0] == '-';
+    if (negative)
+        text = (fb_slice_t){text.at + 1, text.len - 1};
+    if (text.len < 4 || text.at[text.len - 3] != '.' ||
+        !fb_slice_to_u64((fb_slice_t){text.at, text.len - 3}, INT64_MAX / 100 - 1, &whole))
+        return false;
+    const char *two = text.at + text.len - 2;
+    if (two[0] < '0' || two[0] > '9' || two[1] < '0' || two[1] > '9')
+        return false;
+    cents = (uint64_t)(two[0] - '0') * 10 + (uint64_t)(two[1] - '0');
+    *minor = (int64_t)(whole * 100 + cents);
+    if (negative)
+        *minor = -*minor;
+    return true;
+}
+
+bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *value)
+{
+    fb_day_t day;
+    *value = (fb_value_t){.given = true, .text = text};
+    switch (field->kind) {
+    case FB_KIND_INTEGER:
+    case FB_KIND_BOOLEAN:
+        return fb_slice_to_i64(text, &value->number);
+    case FB_KIND_MONEY:
+        return money_from_text(text, &value->number);
+    case FB_KIND_TEXT:
+        return true;
+    case FB_KIND_DATE:
+        if (fb_day_parse(text, &day) != FB_DATE_OK)
+            return false;
+        value->number = day;
+        return true;
+    case FB_KIND_INSTANT:
+        return fb_instant_parse(text, &value->number);
+    }
+    return false;
+}
+
+void fb_field_put_json(const fb_field_t *field, const fb_value_t *value, fb_buffer_t *buffer)
+{
+    if (value->null) {
+        fb_buffer_put_literal(buffer, "null");
+        return;
+    }
+    switch (field->kind) {
+    case FB_KIND_TEXT:
+        fb_json_put_string(buffer, value->text);
+        break;
+    case FB_KIND_BOOLEAN:
+        fb_buffer_put_text(buffer, value->number ? "true" : "false");
+        break;
+    case FB_KIND_DATE:
+        fb_json_put_day(buffer, (fb_day_t)value->number);
+        break;
+    case FB_KIND_INSTANT:
+        fb_json_put_instant(buffer, value->number);
+        break;
+    case FB_KIND_INTEGER:
+    case FB_KIND_MONEY:
+        fb_field_put_text(field, value, buffer);
+        break;
+    }
+}
+
+void fb_json_put_day(fb_buffer_t *buffer, fb_day_t day)
+{
+    char *at = fb_buffer_reserve(buffer, FB_DAY_TEXT_BYTES + 2);
+    at[0] = '"';
+    fb_day_format(day, at + 1);
+    at[FB_DAY_TEXT_BYTES + 1] = '"';
+    buffer->len += FB_DAY_TEXT_BYTES + 2;
+}
+
+void fb_json_put_instant(fb_buffer_t *buffer, fb_instant_t instant)
+{
+    char *at = fb_buffer_reserve(buffer, FB_INSTANT_TEXT_BYTES + 2);
+    at[0] = '"';
+    fb_instant_format(instant, at + 1);
+    at[FB_INSTANT_TEXT_BYTES + 1] = '"';
+    buffer->len += FB_INSTANT_TEXT_BYTES + 2;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/registry.h"
+
+#include <stdio.h>
+
+#include "base/assert.h"
+
+static const fb_resource_t *const resources[] = {
+    [FB_MACHINES] = &fb_machines,
+    [FB_MAINTENANCE] = &fb_maintenance,
+    [FB_AVAILABILITY] = &fb_availability,
+};
+
+_Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");
+_Static_assert(FB_FAMILY_COUNT <= FB_FAMILIES_MAX, "a snapshot has room for every family");
+
+unsigned fb_registry_count(void)
+{
+    return FB_FAMILY_COUNT;
+}
+
+const fb_resource_t *fb_registry_resource(unsigned family)
+{
+    fb_assert(family < FB_FAMILY_COUNT);
+    return resources[family];
+}
+
+int fb_registry_family(fb_slice_t row_name)
+{
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (resources[i]->row_name != NULL && fb_slice_is(row_name, resources[i]->row_name))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits: all else is
+ * a path that does not exist. */
+static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
+{
+    size_t at = 0;
+    unsigned ids = 0;
+    while (*pattern != '\0') {
+        if (*pattern != '{') {
+            if (at == path.len || path.at[at++] != *pattern++)
+                return false;
+            continue;
+        }
+        size_t start = at;
+        uint64_t id;
+        while (at < path.len && path.at[at] != '/')
+            at++;
+        if (!fb_slice_to_u64((fb_slice_t){path.at + start, at - start}, UINT32_MAX, &id) ||
+            id == 0)
+            return false;
+        fb_assert(ids < FB_PATH_IDS_MAX);
+        route->ids[ids++] = (uint32_t)id;
+        pattern = strchr(pattern, '}') + 1;
+    }
+    route->id_count = ids;
+    return at == path.len;
+}
+
+static void allow(fb_route_t *route, const char *method)
+{
+    size_t len = strlen(route->allow);
+    if (strstr(route->allow, method) != NULL)
+        return;
+    snprintf(route->allow + len, sizeof(route->allow) - len, "%s%s", len ? ", " : "", method);
+}
+
+static void match_resource(const fb_resource_t *resource, fb_slice_t method, fb_slice_t path,
+                           fb_route_t *route)
+{
+    for (unsigned i = 0; i < resource->view_count; i++) {
+        if (!match(resource->views[i].path, path, route))
+            continue;
+        allow(route, "GET");
+        allow(route, "HEAD");
+        if (fb_slice_is(method, "GET") || fb_slice_is(method, "HEAD")) {
+            route->resource = resource;
+            route->view = &resource->views[i];
+            return;
+        }
+    }
+    for (unsigned i = 0; i < resource->command_count; i++) {
+        if (!match(resource->commands[i].path, path, route))
+            continue;
+        allow(route, resource->commands[i].method);
+        if (fb_slice_is(method, resource->commands[i].method)) {
+            route->resource = resource;
+            route->command = &resource->commands[i];
+            return;
+        }
+    }
+}
+
+fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *route,
+                            fb_error_t *error)
+{
+    *route = (fb_route_t){0};
+    for (unsigned i = 0; i < FB_FAMILY_COUNT && route->resource == NULL; i++)
+        match_resource(resources[i], method, path, route);
+    if (route->resource != NULL)
+        return FB_OK;
+    int shown = path.len > 200 ? 200 : (int)path.len;
+    if (route->allow[0] == '\0')
+        return fb_fail(error, FB_NOT_FOUND, "there is nothing at %.*s", shown, path.at);
+    return fb_fail(error, FB_METHOD_NOT_ALLOWED, "%.*s takes %s", shown, path.at, route->allow);
+}
+
+void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)
+{
+    while (*path != '\0') {
+        if (*path != '{') {
+            fb_buffer_put_char(buffer, *path++);
+            continue;
+        }
+        fb_buffer_put_u64(buffer, *ids++);
+        path = strchr(path, '}') + 1;
+    }
+}

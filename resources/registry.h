@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "resources/resource.h"
+
+/* All families, in the order of this list: a family's number is its place in it. A new family is
+ * its file, a line here, and its line in registry.c. */
+typedef enum {
+    FB_MACHINES,
+    FB_MAINTENANCE,
+    FB_AVAILABILITY,
+    FB_FAMILY_COUNT,
+} fb_family_id_t;
+
+extern const fb_resource_t fb_machines;
+extern const fb_resource_t fb_maintenance;
+extern const fb_resource_t fb_availability;
+
+unsigned fb_registry_count(void);
+const fb_resource_t *fb_registry_resource(unsigned family);
+/* The family whose rows are named so in Redis and in the log, or -1. */
+int fb_registry_family(fb_slice_t row_name);
+
+/* What a method and a path lead to: a view (GET, HEAD) or a command. */
+typedef struct {
+    const fb_resource_t *resource;
+    const fb_view_t *view;
+    const fb_command_t *command;
+    uint32_t ids[FB_PATH_IDS_MAX];
+    unsigned id_count;
+    char allow[64]; /* the methods of the path, as the Allow field has them */
+} fb_route_t;
+
+/* FB_NOT_FOUND where no path matches, FB_METHOD_NOT_ALLOWED where one does but not with this
+ * method (`route->allow` says which). `path` is without the query. */
+fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *route,
+                            fb_error_t *error);
+
+/* Appends `path` with its {id}s filled in. */
+void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids);

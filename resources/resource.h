@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "resources/args.h"
+#include "resources/change.h"
+
+/* A read: a pure function of a snapshot and its arguments. No I/O, no clock, no lock. */
+typedef struct {
+    const char *path; /* "/v1/machines/{id}" */
+    const char *about;
+    const fb_field_t *query; /* the parameters it takes */
+    unsigned query_count;
+    /* Appends the body to `body`. */
+    fb_code_t (*render)(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,
+                        fb_error_t *error);
+    /* Of all that `render` reads: while it stays the same, so does the body. */
+    uint64_t (*stamp)(const fb_snapshot_t *snapshot, const fb_args_t *args);
+} fb_view_t;
+
+/* What a command leaves behind, and how that is answered. */
+typedef enum {
+    FB_ANSWER_CREATED, /* with Location, and what `shows` renders */
+    FB_ANSWER_SHOWN,   /* with what `shows` renders */
+    FB_ANSWER_EMPTY,
+} fb_answer_t;
+
+/* What a command plans: the change, and the thing it is about. */
+typedef struct {
+    fb_change_t change;
+    uint32_t ids[FB_PATH_IDS_MAX]; /* the {id}s of the path that shows it afterwards */
+} fb_plan_t;
+
+/* A write: a pure function from a snapshot and arguments to a change, or to an error. */
+typedef struct {
+    const char *method;
+    const char *path;
+    const char *about;
+    const fb_field_t *body; /* NULL: takes none */
+    unsigned body_count;
+    fb_body_mode_t body_mode;
+    fb_answer_t answer;
+    const fb_view_t *shows; /* the view of the thing; also what If-Match is held against */
+    fb_code_t (*plan)(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                      fb_error_t *error);
+} fb_command_t;
+
+/* One family of things, all of it: the last lines of its file. */
+typedef struct {
+    const char *name;         /* label of the metrics */
+    const char *row_name;     /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
+                                 that exist is that with an "s". NULL: it has no rows */
+    const fb_field_t *fields; /* those that are stored, in the order of the JSON */
+    unsigned field_count;
+    const fb_field_t *computed; /* those that a view works out */
+    unsigned computed_count;
+    unsigned computed_at; /* the index of the field before which they stand in the JSON */
+    /* Appends the computed members, each with a comma before it. */
+    void (*put_computed)(const fb_snapshot_t *snapshot, const fb_row_t *row, fb_buffer_t *body);
+    const fb_view_t *views;
+    unsigned view_count;
+    const fb_command_t *commands;
+    unsigned command_count;
+} fb_resource_t;
+
+#define FB_COUNT(array) (unsigned)(sizeof(array) / sizeof((array)[0]))

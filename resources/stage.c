@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/stage.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "resources/index.h"
+#include "resources/registry.h"
+
+struct fb_stage {
+    fb_build_t *build;
+    fb_snapshot_t *next;
+};
+
+fb_snapshot_t *fb_snapshot_create(const fb_rules_t *rules, uint64_t hash_seed, fb_day_t today)
+{
+    fb_snapshot_t *snapshot = fb_alloc_zero(1, sizeof(*snapshot));
+    snapshot->serial = 1;
+    snapshot->today = today;
+    snapshot->today_changed = 1;
+    snapshot->hash_seed = hash_seed;
+    snapshot->rules = rules;
+    return snapshot;
+}
+
+fb_stage_t *fb_stage_begin(const fb_snapshot_t *current)
+{
+    fb_stage_t *stage = fb_alloc(sizeof(*stage));
+    stage->build = fb_build_create();
+    stage->next = fb_alloc(sizeof(*stage->next));
+    *stage->next = *current;
+    stage->next->serial++;
+    return stage;
+}
+
+void fb_stage_abort(fb_stage_t **stage)
+{
+    fb_build_abort(&(*stage)->build);
+    free((*stage)->next);
+    free(*stage);
+    *stage = NULL;
+}
+
+fb_snapshot_t *fb_stage_seal(fb_stage_t **stage, void ***garbage, size_t *garbage_count)
+{
+    fb_snapshot_t *next = (*stage)->next;
+    fb_build_seal(&(*stage)->build, garbage, garbage_count);
+    free(*stage);
+    *stage = NULL;
+    return next;
+}
+
+const fb_snapshot_t *fb_stage_view(const fb_stage_t *stage)
+{
+    return stage->next;
+}
+
+void fb_stage_set_position(fb_stage_t *stage, const fb_position_t *position)
+{
+    stage->next->position = *position;
+}
+
+void fb_stage_set_today(fb_stage_t *stage, fb_day_t today)
+{
+    stage->next->today = today;
+    stage->next->today_changed = stage->next->serial;
+}
+
+void fb_stage_raise_last_id(fb_stage_t *stage, unsigned family, uint32_t id)
+{
+    fb_family_t *rows = &stage->next->families[family];
+    rows->last_id = id > rows->last_id ? id : rows->last_id;
+}
+
+void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_value_t *values)
+{
+    const fb_resource_t *resource = fb_registry_resource(family);
+    fb_snapshot_t *next = stage->next;
+    fb_family_t *rows = &next->families[family];
+    const fb_row_t *before = fb_table_get(&rows->rows, id);
+    const fb_row_t *row =
+        fb_row_create(stage->build, resource->fields, resource->field_count,
+                      resource->computed_at, id, values, next->serial);
+    /* The index finds texts in the rows: the old row must be there while it is taken out, and the
+     * new one before it is put in. */
+    if (before != NULL)
+        fb_index_remove(next, stage->build, family, before);
+    fb_table_put(&rows->rows, stage->build, id, row);
+    fb_index_add(next, stage->build, family, row);
+    fb_build_retire(stage->build, before);
+    fb_bitmap_put(&rows->exists, stage->build, id, true);
+    rows->changed = next->serial;
+    fb_stage_raise_last_id(stage, family, id);
+}
+
+static void delete_row(fb_stage_t *stage, unsigned family, uint32_t id)
+{
+    fb_snapshot_t *next = stage->next;
+    fb_family_t *rows = &next->families[family];
+    const fb_row_t *before = fb_table_get(&rows->rows, id);
+    fb_stage_raise_last_id(stage, family, id);
+    if (before == NULL)
+        return;
+    fb_index_remove(next, stage->build, family, before);
+    fb_table_put(&rows->rows, stage->build, id, NULL);
+    fb_build_retire(stage->build, before);
+    fb_bitmap_put(&rows->exists, stage->build, id, false);
+    rows->changed = next->serial;
+}
+
+/* The block of a day, which may be written. */
+static fb_plane_day_t *own_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day)
+{
+    fb_table_t *days = &stage->next->planes[plane];
+    const fb_plane_day_t *before = fb_table_get(days, (uint32_t)day);
+    fb_plane_day_t *own;
+    if (before == NULL) {
+        own = fb_build_alloc(stage->build, sizeof(*own));
+        *own = (fb_plane_day_t){0};
+    } else {
+        own = fb_build_own(stage->build, before, sizeof(*own));
+    }
+    if (own != before)
+        fb_table_put(days, stage->build, (uint32_t)day, own);
+    own->changed = stage->next->serial;
+    return own;
+}
+
+static void apply_days(fb_stage_t *stage, const fb_op_t *op)
+{
+    for (fb_day_t day = op->from; day < op->from + (fb_day_t)op->days; day++) {
+        const fb_bitmap_t *bits = fb_snapshot_day(stage->next, op->subject, day);
+        bool is_set = bits != NULL && fb_bitmap_has(bits, op->id);
+        if (is_set == op->set)
+            continue;
+        fb_plane_day_t *own = own_day(stage, op->subject, day);
+        fb_bitmap_put(&own->machines, stage->build, op->id, op->set);
+    }
+}
+
+void fb_stage_apply(fb_stage_t *stage, const fb_change_t *change)
+{
+    for (size_t i = 0; i < change->count; i++) {
+        const fb_op_t *op = &change->ops[i];
+        switch (op->kind) {
+        case FB_OP_PUT:
+            fb_stage_put(stage, op->subject, op->id, op->values);
+            break;
+        case FB_OP_DELETE:
+            delete_row(stage, op->subject, op->id);
+            break;
+        case FB_OP_DAYS:
+            apply_days(stage, op);
+            break;
+        }
+    }
+}
+
+void fb_stage_load_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day, fb_slice_t bytes)
+{
+    fb_plane_day_t *own = own_day(stage, plane, day);
+    fb_bitmap_clear(&own->machines, stage->build);
+    fb_bitmap_load(&own->machines, stage->build, (const uint8_t *)bytes.at, bytes.len);
+}
+
+/* A build can retire all that a snapshot shows; what it then seals is an empty one. */
+void fb_snapshot_destroy(fb_snapshot_t **snapshot)
+{
+    void **garbage;
+    size_t count;
+    fb_stage_t *stage = fb_stage_begin(*snapshot);
+    for (unsigned family = 0; family < FB_FAMILIES_MAX; family++) {
+        fb_family_t *rows = &stage->next->families[family];
+        const fb_row_t *row;
+        uint32_t id = 0;
+        if (family < fb_registry_count())
+            fb_index_clear(stage->next, stage->build, family);
+        for (; (row = fb_table_next(&rows->rows, &id)) != NULL; id++)
+            fb_build_retire(stage->build, row);
+        fb_table_clear(&rows->rows, stage->build);
+        fb_bitmap_clear(&rows->exists, stage->build);
+    }
+    for (int plane = 0; plane < FB_PLANE_COUNT; plane++) {
+        uint32_t day = 0;
+        const fb_plane_day_t *found;
+        for (; (found = fb_table_next(&stage->next->planes[plane], &day)) != NULL; day++) {
+            fb_bitmap_t machines = found->machines;
+            fb_bitmap_clear(&machines, stage->build);
+            fb_build_retire(stage->build, found);
+        }
+        fb_table_clear(&stage->next->planes[plane], stage->build);
+    }
+    free(fb_stage_seal(&stage, &garbage, &count));
+    for (size_t i = 0; i < count; i++)
+        free(garbage[i]);
+    free(garbage);
+    free(*snapshot);
+    *snapshot = NULL;
+}
