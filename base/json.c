@@ -29,7 +29,11 @@ static fb_code_t fail_syntax(fb_slice_t text, const json_error_t *fault, fb_erro
     if (kind == json_error_numeric_overflow)
         return fb_fail_field(error, FB_MALFORMED, last_string(text, fault->position, true),
                              "the number is beyond the range of a double");
-    return fb_fail(error, FB_MALFORMED, "the body is not JSON: %s (line %d, column %d)",
+    /* What jansson quotes of the text may end within a character. */
+    const char *quote = strstr(fault->text, " near '");
+    bool whole = quote == NULL || fb_slice_is_utf8(fb_slice(fault->text));
+    int shown = (int)(whole ? strlen(fault->text) : (size_t)(quote - fault->text));
+    return fb_fail(error, FB_MALFORMED, "the body is not JSON: %.*s (line %d, column %d)", shown,
                    fault->text, fault->line, fault->column);
 }
 

@@ -22,11 +22,13 @@ fb_build_t *fb_build_create(void);
 /* Frees every fresh block: nothing has happened. */
 void fb_build_abort(fb_build_t **build);
 
-/* A block of the snapshot being made; freed by free() in the end. */
+/* A block of the snapshot being made, not cleared; freed by free() in the end. The allocator is
+ * asked for exactly `size` bytes (16 where it is less). */
 void *fb_build_alloc(fb_build_t *build, size_t size);
 /* Was it allocated by this build, so that it may be written in place? */
 bool fb_build_owns(const fb_build_t *build, const void *block);
-/* The next snapshot no longer shows `block` (NULL is allowed). A fresh block is freed at once. */
+/* The next snapshot no longer shows `block` (NULL is allowed). A fresh block is freed at once. Once
+ * for a block: the build does not look for it in its garbage. */
 void fb_build_retire(fb_build_t *build, const void *block);
 /* `block` itself where it is fresh, else a fresh copy of its `size` bytes; retires the old one. */
 void *fb_build_own(fb_build_t *build, const void *block, size_t size);

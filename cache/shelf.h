@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
-
-#include "cache/build.h"
 
 /* Where the current snapshot stands for all to take, and where the old ones go.
  *
  *     writer                                   reader (a loop; one thread each)
- *     fb_shelf_put(next, garbage) ──────────►  fb_shelf_take → the newest snapshot
+ *     fb_shelf_put(next, garbage) ---------->  fb_shelf_take: the newest snapshot
  *     fb_shelf_reclaim: frees the snapshots    its pin says: "I read nothing older than this"
  *     and garbage older than every pin
  *
  * Snapshots are numbered by the shelf in the order in which they are put: 1, 2, ... A reader pins
  * one snapshot at a time; taking the newest lets go of the one before. No lock, no
  * read-modify-write on the reader's side: two loads and a store.
- * One thread (the writer's) calls put and reclaim; all others only take. */
+ * One thread (the writer's) calls put, current and reclaim; all others only take.
+ *
+ * What waits has no bound of its own: a reader that stops taking holds back all that follows. The
+ * writer keeps it bounded by waiting with the next put while reclaim answers too much. */
 #define FB_SHELF_READERS_MAX 64
 
 typedef struct fb_shelf fb_shelf_t;
@@ -38,9 +40,12 @@ uint64_t fb_shelf_put(fb_shelf_t *shelf, const void *snapshot, void **garbage, s
 /* The current snapshot for the writer's own use; NULL before the first put. */
 const void *fb_shelf_current(const fb_shelf_t *shelf);
 
-/* The newest snapshot, pinned by this reader until its next take; NULL before the first put. */
+/* The newest snapshot, pinned by this reader until its next take; NULL before the first put. On one
+ * thread at a time for a reader. */
 const void *fb_shelf_take(fb_reader_t *reader);
-/* The number of the snapshot that all readers have reached (UINT64_MAX without readers). */
+/* The number of the snapshot that all readers have reached: 0 where one has not taken yet,
+ * UINT64_MAX without readers. From any thread. */
 uint64_t fb_shelf_reached(const fb_shelf_t *shelf);
-/* Frees what no reader can see any more; returns how many blocks still wait. */
+/* Frees what no reader can see any more; returns how many blocks (snapshots and garbage) still
+ * wait. */
 size_t fb_shelf_reclaim(fb_shelf_t *shelf);

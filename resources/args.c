@@ -63,8 +63,7 @@ static fb_code_t read_parameter(fb_args_t *args, const fb_field_t *fields, unsig
     fb_slice_t raw_name = cut(&raw, '=');
     if (!percent_decode(raw_name, &args->decoded, &name) ||
         !percent_decode(raw, &args->decoded, &text))
-        return fb_fail_field(error, FB_MALFORMED, raw_name,
-                             "the percent-encoding is broken");
+        return fb_fail_field(error, FB_MALFORMED, raw_name, "the percent-encoding is broken");
     int index = fb_field_find(fields, count, name);
     if (index < 0)
         return fb_fail_field(error, FB_MALFORMED, name, "there is no such query parameter here");
@@ -101,9 +100,8 @@ fb_code_t fb_args_read_query(fb_args_t *args, const fb_field_t *fields, unsigned
 }
 
 static void read_member(fb_args_t *args, const fb_field_t *fields, unsigned count,
-                        const fb_field_t *read_only, unsigned read_only_count,
-                        fb_body_mode_t mode, fb_slice_t name, const json_t *json,
-                        fb_error_t *error)
+                        const fb_field_t *read_only, unsigned read_only_count, fb_body_mode_t mode,
+                        fb_slice_t name, const json_t *json, fb_error_t *error)
 {
     int index = fb_field_find(fields, count, name);
     if (index >= 0 && !(fields[index].flags & FB_ASSIGNED)) {

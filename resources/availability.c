@@ -28,8 +28,8 @@ enum { FREE_DATE, FREE_FROM, FREE_TO, FREE_TYPE, FREE_LIMIT, FREE_CURSOR };
 static const fb_field_t free_query[] = {
     [FREE_DATE] = {"date", "free on this date; today if neither it nor from and to are given",
                    FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, 0},
-    [FREE_FROM] = {"from", "free on every day from this one", FB_DAY_MIN, FB_DAY_MAX,
-                   FB_KIND_DATE, 0},
+    [FREE_FROM] = {"from", "free on every day from this one", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE,
+                   0},
     [FREE_TO] = {"to", "to this one", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, 0},
     [FREE_TYPE] = FB_TYPE_FIELD,
     [FREE_LIMIT] = FB_LIMIT_FIELD,
@@ -124,8 +124,7 @@ static uint64_t stamp_free(const fb_snapshot_t *snapshot, const fb_args_t *args)
 enum { CALENDAR_FROM, CALENDAR_TO, CALENDAR_TYPE };
 
 static const fb_field_t calendar_query[] = {
-    [CALENDAR_FROM] = {"from", "the first day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE,
-                       FB_REQUIRED},
+    [CALENDAR_FROM] = {"from", "the first day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, FB_REQUIRED},
     [CALENDAR_TO] = {"to", "the last day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, FB_REQUIRED},
     [CALENDAR_TYPE] = FB_TYPE_FIELD,
 };

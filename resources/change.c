@@ -180,8 +180,8 @@ fb_code_t fb_change_decode(fb_change_t *change, fb_slice_t payload, fb_error_t *
     json_array_foreach(change->decoded, index, item)
     {
         fb_slice_t verb = string_at(item, 0);
-        bool known = fb_slice_is(verb, "days")    ? decode_days(change, item)
-                     : fb_slice_is(verb, "put")   ? decode_row_op(change, item)
+        bool known = fb_slice_is(verb, "days")     ? decode_days(change, item)
+                     : fb_slice_is(verb, "put")    ? decode_row_op(change, item)
                      : fb_slice_is(verb, "delete") ? decode_row_op(change, item)
                                                    : false;
         if (!known)

@@ -56,8 +56,8 @@ static bool decode(fb_slice_t text, uint8_t *bytes)
     return true;
 }
 
-void fb_cursor_put(fb_buffer_t *buffer, const fb_field_t *query, unsigned count,
-                   const char *path, const fb_args_t *args, uint32_t last_id)
+void fb_cursor_put(fb_buffer_t *buffer, const fb_field_t *query, unsigned count, const char *path,
+                   const fb_args_t *args, uint32_t last_id)
 {
     uint8_t bytes[CURSOR_BYTES];
     char text[FB_CURSOR_TEXT_BYTES];

@@ -100,8 +100,8 @@ static fb_code_t read_date(const fb_field_t *field, fb_slice_t text, fb_code_t s
         return fb_fail_field(error, shape_code, name_of(field),
                              "must be a date of the form YYYY-MM-DD");
     case FB_DATE_NO_SUCH_DAY:
-        return fb_fail_field(error, FB_INVALID, name_of(field),
-                             "%.*s is not a day of the calendar", FB_PRINT(text));
+        return fb_fail_field(error, FB_INVALID, name_of(field), "%.*s is not a day of the calendar",
+                             FB_PRINT(text));
     }
     value->number = day;
     return check_number(field, day, error);
@@ -115,8 +115,7 @@ static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *va
     int64_t minor = llround(real * 100);
     /* A decimal with two places and its nearest double name each other, so this is exact. */
     if ((double)minor / 100.0 != real)
-        return fb_fail_field(error, FB_INVALID, name_of(field),
-                             "must have at most two decimals");
+        return fb_fail_field(error, FB_INVALID, name_of(field), "must have at most two decimals");
     value->number = minor;
     return check_number(field, minor, error);
 }

@@ -11,7 +11,6 @@
  * row that has it. */
 void fb_index_add(fb_snapshot_t *next, fb_build_t *build, unsigned family, const fb_row_t *row);
 /* The row is still in the table of rows. */
-void fb_index_remove(fb_snapshot_t *next, fb_build_t *build, unsigned family,
-                     const fb_row_t *row);
+void fb_index_remove(fb_snapshot_t *next, fb_build_t *build, unsigned family, const fb_row_t *row);
 /* Retires all indexes of the family. */
 void fb_index_clear(fb_snapshot_t *next, fb_build_t *build, unsigned family);

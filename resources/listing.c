@@ -23,8 +23,8 @@ fb_code_t fb_require_row(const fb_snapshot_t *snapshot, unsigned family, uint32_
     *row = fb_snapshot_row(snapshot, family, id);
     if (*row != NULL)
         return FB_OK;
-    return fb_fail(error, FB_NOT_FOUND, "there is no %s %u",
-                   fb_registry_resource(family)->row_name, id);
+    return fb_fail(error, FB_NOT_FOUND, "there is no %s %u", fb_registry_resource(family)->row_name,
+                   id);
 }
 
 fb_code_t fb_put_page(const fb_snapshot_t *snapshot, unsigned family, const char *member,
@@ -39,8 +39,7 @@ fb_code_t fb_put_page(const fb_snapshot_t *snapshot, unsigned family, const char
     size_t limit = fb_cursor_limit(view->query, view->query_count, args);
     fb_assert(limit <= PAGE_MAX);
     /* One more than the page shows whether there is a next one. */
-    size_t found =
-        after == UINT32_MAX ? 0 : fb_bitmap_select(filter, after + 1, ids, limit + 1);
+    size_t found = after == UINT32_MAX ? 0 : fb_bitmap_select(filter, after + 1, ids, limit + 1);
     size_t shown = found < limit ? found : limit;
     fb_buffer_printf(body, "\"%s\":[", member);
     for (size_t i = 0; i < shown; i++) {

@@ -13,20 +13,20 @@ static const fb_field_t fields[] = {
                                  100, FB_KIND_TEXT, FB_REQUIRED | FB_UNIQUE},
     [FB_MACHINE_TYPE] = {"type", "one of the fleet's types", 1, 64, FB_KIND_TEXT,
                          FB_REQUIRED | FB_FACET},
-    [FB_MACHINE_PRICE] = {"price_per_day", "in the fleet's currency", 0, PRICE_MAX,
-                          FB_KIND_MONEY, FB_NULLABLE},
+    [FB_MACHINE_PRICE] = {"price_per_day", "in the fleet's currency", 0, PRICE_MAX, FB_KIND_MONEY,
+                          FB_NULLABLE},
     [FB_MACHINE_DESCRIPTION] = {"description", "free text", 0, 4000, FB_KIND_TEXT,
                                 FB_NULLABLE | FB_MULTILINE},
-    [FB_MACHINE_CREATED] = {"creation_date", "when it was created", 0, INT64_MAX,
-                            FB_KIND_INSTANT, FB_ASSIGNED},
-    [FB_MACHINE_UPDATED] = {"updated_at", "when it was last written", 0, INT64_MAX,
-                            FB_KIND_INSTANT, FB_ASSIGNED},
+    [FB_MACHINE_CREATED] = {"creation_date", "when it was created", 0, INT64_MAX, FB_KIND_INSTANT,
+                            FB_ASSIGNED},
+    [FB_MACHINE_UPDATED] = {"updated_at", "when it was last written", 0, INT64_MAX, FB_KIND_INSTANT,
+                            FB_ASSIGNED},
 };
 
 static const fb_field_t computed[] = {
     {"in_maintenance", "is it in maintenance today?", 0, 1, FB_KIND_BOOLEAN, FB_ASSIGNED},
-    {"maintenance_start_date", "of the window of today, or of the next one", FB_DAY_MIN,
-     FB_DAY_MAX, FB_KIND_DATE, FB_ASSIGNED | FB_NULLABLE},
+    {"maintenance_start_date", "of the window of today, or of the next one", FB_DAY_MIN, FB_DAY_MAX,
+     FB_KIND_DATE, FB_ASSIGNED | FB_NULLABLE},
     {"maintenance_end_date", "the last day of that window", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE,
      FB_ASSIGNED | FB_NULLABLE},
 };
@@ -64,8 +64,9 @@ fb_code_t fb_machine_check_type(const fb_snapshot_t *snapshot, fb_slice_t type, 
         fb_buffer_put_text(&known, rules->machine_types[i]);
     }
     int shown = type.len > 64 ? 64 : (int)type.len;
-    fb_fail_field(error, FB_INVALID, FB_SLICE("type"), "\"%.*s\" is none of the fleet's types: %.*s",
-                  shown, type.at, FB_PRINT(fb_buffer_slice(&known)));
+    fb_fail_field(error, FB_INVALID, FB_SLICE("type"),
+                  "\"%.*s\" is none of the fleet's types: %.*s", shown, type.at,
+                  FB_PRINT(fb_buffer_slice(&known)));
     fb_buffer_dispose(&known);
     return error->code;
 }
@@ -114,11 +115,9 @@ static const fb_view_t views[2];
 
 static fb_code_t check_status(fb_slice_t status, fb_error_t *error)
 {
-    if (fb_slice_is(status, "green") || fb_slice_is(status, "yellow") ||
-        fb_slice_is(status, "red"))
+    if (fb_slice_is(status, "green") || fb_slice_is(status, "yellow") || fb_slice_is(status, "red"))
         return FB_OK;
-    return fb_fail_field(error, FB_INVALID, FB_SLICE("status"),
-                         "must be green, yellow or red");
+    return fb_fail_field(error, FB_INVALID, FB_SLICE("status"), "must be green, yellow or red");
 }
 
 static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *args,
@@ -149,8 +148,8 @@ static uint64_t stamp_list(const fb_snapshot_t *snapshot, const fb_args_t *args)
     return fb_machines_changed(snapshot);
 }
 
-static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                            fb_buffer_t *body, fb_error_t *error)
+static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,
+                            fb_error_t *error)
 {
     const fb_row_t *row;
     fb_code_t code = fb_require_row(snapshot, FB_MACHINES, args->ids[0], &row, error);
@@ -175,8 +174,7 @@ static const fb_view_t views[] = {
 static fb_code_t check_inventory_id(const fb_snapshot_t *snapshot, uint32_t own_id,
                                     fb_slice_t inventory_id, fb_error_t *error)
 {
-    uint32_t first =
-        fb_snapshot_find(snapshot, FB_MACHINES, FB_MACHINE_INVENTORY_ID, inventory_id);
+    uint32_t first = fb_snapshot_find(snapshot, FB_MACHINES, FB_MACHINE_INVENTORY_ID, inventory_id);
     if (first == 0 || first == own_id)
         return FB_OK;
     return fb_fail_field(error, FB_CONFLICT, FB_SLICE("inventory_id"),
@@ -208,8 +206,8 @@ static fb_code_t put(const fb_snapshot_t *snapshot, uint32_t id, fb_value_t *val
     return FB_OK;
 }
 
-static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                             fb_plan_t *plan, fb_error_t *error)
+static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                             fb_error_t *error)
 {
     fb_value_t values[FB_FIELDS_MAX];
     uint32_t last = snapshot->families[FB_MACHINES].last_id;
@@ -238,20 +236,20 @@ static fb_code_t update(const fb_snapshot_t *snapshot, const fb_args_t *args, bo
     return put(snapshot, row->id, values, args->now, plan, error);
 }
 
-static fb_code_t plan_replace(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                              fb_plan_t *plan, fb_error_t *error)
+static fb_code_t plan_replace(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                              fb_error_t *error)
 {
     return update(snapshot, args, false, plan, error);
 }
 
-static fb_code_t plan_patch(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                            fb_plan_t *plan, fb_error_t *error)
+static fb_code_t plan_patch(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                            fb_error_t *error)
 {
     return update(snapshot, args, true, plan, error);
 }
 
-static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                             fb_plan_t *plan, fb_error_t *error)
+static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                             fb_error_t *error)
 {
     const fb_row_t *row;
     fb_code_t code = fb_require_row(snapshot, FB_MACHINES, args->ids[0], &row, error);
@@ -264,13 +262,13 @@ static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *arg
 
 static const fb_command_t commands[] = {
     {"POST", "/v1/machines", "creates a machine", fields, FB_COUNT(fields), FB_BODY_NEW,
-     FB_ANSWER_CREATED, &views[1], plan_create},
+     FB_ANSWER_CREATED, &views[1], &views[0], plan_create},
     {"PUT", "/v1/machines/{id}", "replaces a machine", fields, FB_COUNT(fields), FB_BODY_REPLACE,
-     FB_ANSWER_SHOWN, &views[1], plan_replace},
+     FB_ANSWER_SHOWN, &views[1], &views[1], plan_replace},
     {"PATCH", "/v1/machines/{id}", "changes some members of a machine", fields, FB_COUNT(fields),
-     FB_BODY_MERGE, FB_ANSWER_SHOWN, &views[1], plan_patch},
+     FB_BODY_MERGE, FB_ANSWER_SHOWN, &views[1], &views[1], plan_patch},
     {"DELETE", "/v1/machines/{id}", "retires a machine: its id is never used again", NULL, 0,
-     FB_BODY_NEW, FB_ANSWER_EMPTY, &views[1], plan_retire},
+     FB_BODY_NEW, FB_ANSWER_EMPTY, NULL, &views[1], plan_retire},
 };
 
 const fb_resource_t fb_machines = {

@@ -16,11 +16,12 @@ enum {
 
 /* The parameter of every list of machines. */
 #define FB_TYPE_FIELD                                                                              \
-    {"type", "only machines of this type", 1, 64, FB_KIND_TEXT, 0}
+    {                                                                                              \
+        "type", "only machines of this type", 1, 64, FB_KIND_TEXT, 0                               \
+    }
 
 /* FB_INVALID, naming the field, where the fleet has no such type. */
-fb_code_t fb_machine_check_type(const fb_snapshot_t *snapshot, fb_slice_t type,
-                                fb_error_t *error);
+fb_code_t fb_machine_check_type(const fb_snapshot_t *snapshot, fb_slice_t type, fb_error_t *error);
 /* The machines of that type, for a filter: an empty set where there are none. */
 const fb_bitmap_t *fb_machines_of_type(const fb_snapshot_t *snapshot, fb_slice_t type);
 /* The stamp of all that the JSON of machines shows, their windows and the day included. */

@@ -98,8 +98,7 @@ static fb_code_t require_window(const fb_snapshot_t *snapshot, const fb_args_t *
     *row = fb_snapshot_row(snapshot, FB_MAINTENANCE, args->ids[1]);
     if (*row != NULL && fb_row_value(*row, fields, WINDOW_MACHINE).number == args->ids[0])
         return FB_OK;
-    return fb_fail(error, FB_NOT_FOUND, "machine %u has no window %u", args->ids[0],
-                   args->ids[1]);
+    return fb_fail(error, FB_NOT_FOUND, "machine %u has no window %u", args->ids[0], args->ids[1]);
 }
 
 static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *args,
@@ -121,8 +120,8 @@ static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *arg
     return FB_OK;
 }
 
-static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                            fb_buffer_t *body, fb_error_t *error)
+static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,
+                            fb_error_t *error)
 {
     const fb_row_t *row;
     fb_code_t code = require_window(snapshot, args, &row, error);
@@ -198,8 +197,8 @@ static fb_code_t check_bookings(const fb_snapshot_t *snapshot, uint32_t machine,
     return error->code;
 }
 
-static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *args,
-                             fb_plan_t *plan, fb_error_t *error)
+static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                             fb_error_t *error)
 {
     const fb_row_t *machine;
     fb_window_t window;
@@ -220,7 +219,8 @@ static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *arg
         [WINDOW_MACHINE] = {.given = true, .number = machine->id},
         [WINDOW_START] = {.given = true, .number = window.start},
         [WINDOW_END] = {.given = true, .number = window.end},
-        [WINDOW_REASON] = {.given = true, .null = !reason->given || reason->null,
+        [WINDOW_REASON] = {.given = true,
+                           .null = !reason->given || reason->null,
                            .text = reason->text},
         [WINDOW_CREATED] = {.given = true, .number = args->now},
     };
@@ -246,9 +246,9 @@ static fb_code_t plan_end(const fb_snapshot_t *snapshot, const fb_args_t *args, 
 
 static const fb_command_t commands[] = {
     {"POST", "/v1/machines/{id}/maintenance", "puts a machine in maintenance", create_body,
-     FB_COUNT(create_body), FB_BODY_NEW, FB_ANSWER_CREATED, &views[1], plan_create},
+     FB_COUNT(create_body), FB_BODY_NEW, FB_ANSWER_CREATED, &views[1], &views[0], plan_create},
     {"DELETE", "/v1/machines/{id}/maintenance/{window}", "ends a window", NULL, 0, FB_BODY_NEW,
-     FB_ANSWER_EMPTY, &views[1], plan_end},
+     FB_ANSWER_EMPTY, NULL, &views[1], plan_end},
 };
 
 const fb_resource_t fb_maintenance = {

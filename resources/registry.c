@@ -50,8 +50,7 @@ static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
         uint64_t id;
         while (at < path.len && path.at[at] != '/')
             at++;
-        if (!fb_slice_to_u64((fb_slice_t){path.at + start, at - start}, UINT32_MAX, &id) ||
-            id == 0)
+        if (!fb_slice_to_u64((fb_slice_t){path.at + start, at - start}, UINT32_MAX, &id) || id == 0)
             return false;
         fb_assert(ids < FB_PATH_IDS_MAX);
         route->ids[ids++] = (uint32_t)id;

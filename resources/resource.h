@@ -39,7 +39,9 @@ typedef struct {
     unsigned body_count;
     fb_body_mode_t body_mode;
     fb_answer_t answer;
-    const fb_view_t *shows; /* the view of the thing; also what If-Match is held against */
+    const fb_view_t *shows; /* the view of the thing that is answered */
+    const fb_view_t *match; /* the view of the command's own path, which If-Match is held
+                               against (RFC 9110, section 13.1.1) */
     fb_code_t (*plan)(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
                       fb_error_t *error);
 } fb_command_t;

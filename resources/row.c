@@ -62,8 +62,8 @@ const fb_row_t *fb_row_create(fb_build_t *build, const fb_field_t *fields, unsig
     put_escaped_texts(&draft, fields, count, values);
 
     fb_row_t *row = fb_build_alloc(build, draft.base + draft.bytes.len);
-    *row = (fb_row_t){.changed = changed, .id = id, .given = given, .json_head = head,
-                      .json_tail = tail};
+    *row = (fb_row_t){
+        .changed = changed, .id = id, .given = given, .json_head = head, .json_tail = tail};
     memcpy(row->slots, draft.slots, count * sizeof(fb_slot_t));
     memcpy((char *)row + draft.base, draft.bytes.at, draft.bytes.len);
     fb_buffer_dispose(&draft.bytes);

@@ -22,8 +22,8 @@ uint32_t fb_snapshot_find(const fb_snapshot_t *snapshot, unsigned family, unsign
     return fb_map_get(&snapshot->families[family].indexes[field].unique, &key);
 }
 
-const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned family,
-                                     unsigned field, fb_slice_t text)
+const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned family, unsigned field,
+                                     fb_slice_t text)
 {
     const fb_facets_t *facets = snapshot->families[family].indexes[field].facets;
     for (uint32_t i = 0; facets != NULL && i < facets->count; i++) {
@@ -40,8 +40,7 @@ const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigne
     return fb_table_get(&snapshot->families[family].indexes[field].children, parent);
 }
 
-const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane,
-                                   fb_day_t day)
+const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane, fb_day_t day)
 {
     const fb_plane_day_t *found = fb_table_get(&snapshot->planes[plane], (uint32_t)day);
     return found ? &found->machines : NULL;

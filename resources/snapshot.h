@@ -81,8 +81,8 @@ const fb_row_t *fb_snapshot_row(const fb_snapshot_t *snapshot, unsigned family, 
 uint32_t fb_snapshot_find(const fb_snapshot_t *snapshot, unsigned family, unsigned field,
                           fb_slice_t text);
 /* The rows whose FB_FACET field has that text; NULL where no row ever had it. */
-const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned family,
-                                     unsigned field, fb_slice_t text);
+const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned family, unsigned field,
+                                     fb_slice_t text);
 /* The rows whose FB_PARENT field is `parent`; NULL where there never were any. */
 const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigned family,
                                           unsigned field, uint32_t parent);

@@ -79,9 +79,8 @@ void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_valu
     fb_snapshot_t *next = stage->next;
     fb_family_t *rows = &next->families[family];
     const fb_row_t *before = fb_table_get(&rows->rows, id);
-    const fb_row_t *row =
-        fb_row_create(stage->build, resource->fields, resource->field_count,
-                      resource->computed_at, id, values, next->serial);
+    const fb_row_t *row = fb_row_create(stage->build, resource->fields, resource->field_count,
+                                        resource->computed_at, id, values, next->serial);
     /* The index finds texts in the rows: the old row must be there while it is taken out, and the
      * new one before it is put in. */
     if (before != NULL)
@@ -165,36 +164,48 @@ void fb_stage_load_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day, fb_
 }
 
 /* A build can retire all that a snapshot shows; what it then seals is an empty one. */
+static void retire_family(fb_stage_t *stage, unsigned family)
+{
+    fb_family_t *rows = &stage->next->families[family];
+    const fb_row_t *row;
+    uint32_t id = 0;
+    fb_index_clear(stage->next, stage->build, family);
+    for (; (row = fb_table_next(&rows->rows, &id)) != NULL; id++)
+        fb_build_retire(stage->build, row);
+    fb_table_clear(&rows->rows, stage->build);
+    fb_bitmap_clear(&rows->exists, stage->build);
+}
+
+static void retire_plane(fb_stage_t *stage, fb_table_t *days)
+{
+    uint32_t day = 0;
+    const fb_plane_day_t *found;
+    for (; (found = fb_table_next(days, &day)) != NULL; day++) {
+        fb_bitmap_t machines = found->machines;
+        fb_bitmap_clear(&machines, stage->build);
+        fb_build_retire(stage->build, found);
+    }
+    fb_table_clear(days, stage->build);
+}
+
+void fb_snapshot_blocks(const fb_snapshot_t *snapshot, void ***blocks, size_t *count)
+{
+    fb_stage_t *stage = fb_stage_begin(snapshot);
+    for (unsigned family = 0; family < fb_registry_count(); family++)
+        retire_family(stage, family);
+    for (int plane = 0; plane < FB_PLANE_COUNT; plane++)
+        retire_plane(stage, &stage->next->planes[plane]);
+    free(fb_stage_seal(&stage, blocks, count));
+}
+
 void fb_snapshot_destroy(fb_snapshot_t **snapshot)
 {
-    void **garbage;
+    void **blocks;
     size_t count;
-    fb_stage_t *stage = fb_stage_begin(*snapshot);
-    for (unsigned family = 0; family < FB_FAMILIES_MAX; family++) {
-        fb_family_t *rows = &stage->next->families[family];
-        const fb_row_t *row;
-        uint32_t id = 0;
-        if (family < fb_registry_count())
-            fb_index_clear(stage->next, stage->build, family);
-        for (; (row = fb_table_next(&rows->rows, &id)) != NULL; id++)
-            fb_build_retire(stage->build, row);
-        fb_table_clear(&rows->rows, stage->build);
-        fb_bitmap_clear(&rows->exists, stage->build);
-    }
-    for (int plane = 0; plane < FB_PLANE_COUNT; plane++) {
-        uint32_t day = 0;
-        const fb_plane_day_t *found;
-        for (; (found = fb_table_next(&stage->next->planes[plane], &day)) != NULL; day++) {
-            fb_bitmap_t machines = found->machines;
-            fb_bitmap_clear(&machines, stage->build);
-            fb_build_retire(stage->build, found);
-        }
-        fb_table_clear(&stage->next->planes[plane], stage->build);
-    }
-    free(fb_stage_seal(&stage, &garbage, &count));
+    fb_snapshot_blocks(*snapshot, &blocks, &count);
     for (size_t i = 0; i < count; i++)
-        free(garbage[i]);
-    free(garbage);
+        free(blocks[i]);
+    free(blocks);
     free(*snapshot);
     *snapshot = NULL;
 }

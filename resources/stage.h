@@ -34,6 +34,9 @@ void fb_stage_load_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day, fb_
 /* Ids up to this one are used. */
 void fb_stage_raise_last_id(fb_stage_t *stage, unsigned family, uint32_t id);
 
+/* All blocks that a snapshot shows, but for its own (array: free()): what becomes garbage when the
+ * next snapshot shares nothing with it. */
+void fb_snapshot_blocks(const fb_snapshot_t *snapshot, void ***blocks, size_t *count);
 /* Frees all that a snapshot shows, and itself. For the end of the process and for tests: no other
  * snapshot that shares blocks with it may be left. */
 void fb_snapshot_destroy(fb_snapshot_t **snapshot);
