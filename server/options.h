@@ -9,45 +9,62 @@
  * the configuration file, which wins over the defaults. One table in options.c drives all four, and
  * the help. Durations are in milliseconds here; in text they carry a unit (250ms, 30s, 24h). Sizes
  * in text may carry k, M or G (of 1,024). */
-#define FB_LISTEN_MAX 8
-#define FB_TYPES_MAX  256
+#define FB_LISTEN_MAX   8
+#define FB_TYPES_MAX    256
+#define FB_SETTINGS_MAX 32
+
+/* Where a setting came from; the strongest last. */
+typedef enum {
+    FB_FROM_DEFAULT,
+    FB_FROM_FILE,
+    FB_FROM_ENVIRONMENT,
+    FB_FROM_FLAG,
+    FB_FROM_DATA_FLAG, /* no `redis`, because --data says so */
+} fb_options_from_t;
 
 typedef struct {
     char *listen[FB_LISTEN_MAX]; /* listen: HOST:PORT each; 127.0.0.1:8080 */
     unsigned listen_count;
-    char *admin;         /* admin: HOST:PORT; 127.0.0.1:8081; "off" for none */
-    char *redis;         /* redis: a URL; NULL: a private redis-server in `data` */
-    char *data;          /* data: a directory; ./data */
-    char *fleet;         /* fleet: a name; default */
-    uint64_t threads;    /* threads: loops, 1 to 64; as many as there are processors, at most 4 */
-    bool demo;           /* demo: 1,000 machines where the fleet is empty */
-    char *zone;          /* zone: IANA time zone of the fleet's dates; UTC */
+    char *admin;      /* admin: HOST:PORT; 127.0.0.1:8081; "off" for none */
+    char *redis;      /* redis: a URL; NULL: a private redis-server in `data` */
+    char *data;       /* data: a directory; ./data */
+    char *fleet;      /* fleet: a name; default */
+    uint64_t threads; /* threads: loops, 1 to 64; as many as there are processors, at most 4 */
+    bool demo;        /* demo: 1,000 machines where the fleet is empty */
+    char *zone;       /* zone: IANA time zone of the fleet's dates; UTC */
     char *types[FB_TYPES_MAX]; /* types: the machine types that there are */
     unsigned type_count;
-    char *log_level;                   /* log.level: error, warning, info, debug; info */
-    uint64_t limits_connections;       /* limits.connections: 0: what the file limit leaves */
-    uint64_t limits_body_bytes;        /* limits.body_bytes: 1M; at most 16M */
-    uint64_t limits_request_ms;        /* limits.request_timeout: to send a request; 10s */
-    uint64_t limits_idle_ms;           /* limits.idle_timeout: a kept connection; 75s */
-    uint64_t limits_stall_ms;          /* limits.stall_timeout: a reader that takes nothing; 30s */
-    uint64_t limits_drain_ms;          /* limits.drain_timeout: from SIGTERM to the end; 10s */
-    uint64_t memo_bytes;               /* memo.bytes: finished answers, each loop; 64M */
-    uint64_t writer_queue;             /* writer.queue: writes that wait; 4096 */
-    uint64_t writer_deadline_ms;       /* writer.deadline: until a write is given up; 5s */
-    uint64_t redis_timeout_ms;         /* redis_timeout: one call; 2s */
-    uint64_t redis_log_length;         /* log.length: entries of the log kept; 100000 */
-    bool require_fsync;                /* require: "fsync" or "none"; none */
-    char *redis_server;                /* redis_server: the program; redis-server */
+    char *log_level;             /* log.level: error, warning, info, debug; info */
+    uint64_t limits_connections; /* limits.connections: 0: what the file limit leaves */
+    uint64_t limits_body_bytes;  /* limits.body_bytes: 1M; at most 16M */
+    uint64_t limits_request_ms;  /* limits.request_timeout: to send a request; 10s */
+    uint64_t limits_idle_ms;     /* limits.idle_timeout: a kept connection; 75s */
+    uint64_t limits_stall_ms;    /* limits.stall_timeout: a reader that takes nothing; 30s */
+    uint64_t limits_drain_ms;    /* limits.drain_timeout: from SIGTERM to the end; 10s */
+    uint64_t memo_bytes;         /* memo.bytes: finished answers, each loop; 64M */
+    uint64_t writer_queue;       /* writer.queue: writes that wait; 4096 */
+    uint64_t writer_deadline_ms; /* writer.deadline: until a write is given up; 5s */
+    uint64_t redis_timeout_ms;   /* redis_timeout: one call; 2s */
+    uint64_t redis_log_length;   /* log.length: entries of the log kept; 100000 */
+    bool require_fsync;          /* require: "fsync" or "none"; none */
+    char *redis_server;          /* redis_server: the program; redis-server */
     /* seed alone */
     uint64_t seed_machines; /* --machines; required there */
     uint64_t seed_days;     /* --days: days from today on that maintenance is spread over; 730 */
+    /* What was read, for fb_options_print. */
+    char *conf;                    /* --conf or FLEETBIT_CONF: the file; NULL: none */
+    uint8_t from[FB_SETTINGS_MAX]; /* fb_options_from_t, in the order of the table */
 } fb_options_t;
 
-/* Which flags a subcommand takes. */
+/* Which flags a subcommand takes. check-config takes those of serve. */
 typedef enum { FB_OPTIONS_SERVE = 1, FB_OPTIONS_SEED = 2, FB_OPTIONS_CHECK = 4 } fb_options_for_t;
 
 /* Reads all four sources. `argv` begins after the subcommand. FB_CONFIG names the flag, variable or
- * line of the file that is wrong. */
+ * line of the file that is wrong; `options` then holds nothing. A list of a stronger source takes
+ * the place of the weaker's. --data without --redis means a private redis-server there, whatever
+ * the weaker sources have as `redis`. A variable or key that is empty (in the file: null) counts as
+ * not set. A FLEETBIT_* variable that is no setting is a warning in the log, as container platforms
+ * make such; all else that is unknown is an error. */
 fb_code_t fb_options_read(fb_options_t *options, fb_options_for_t command, int argc, char **argv,
                           fb_error_t *error);
 void fb_options_dispose(fb_options_t *options);

@@ -12,6 +12,9 @@ typedef enum {
     FB_EXIT_IN_USE = 4,      /* the address or the directory is somebody else's */
 } fb_exit_t;
 
+/* The exit code of an error. */
+fb_exit_t fb_exit_of(fb_code_t code);
+
 /* Runs until SIGTERM or SIGINT. Announces on stdout, one line each, where it listens. */
 fb_exit_t fb_serve(const fb_options_t *options);
 /* Adds a synthetic fleet to the fleet that is there. */
