@@ -19,6 +19,7 @@
     X(TARGET_TOO_LONG, "target-too-long", "The request target is too long")                        \
     X(MEDIA_TYPE, "media-type", "The media type is not supported")                                 \
     X(INVALID, "invalid", "The request is well-formed but not valid")                              \
+    X(TOO_MANY, "too-many-requests", "This connection has too many requests under way")            \
     X(QUEUE_FULL, "queue-full", "Too many writes are waiting")                                     \
     X(UNAVAILABLE, "unavailable", "The service is not available now")                              \
     X(OUTCOME_UNKNOWN, "outcome-unknown", "It is not known whether the write landed")              \

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/position.h"
 #include "base/slice.h"
 
 /* The contract of what keeps a fleet for ever: one log of changes, and the state they add up to.
@@ -14,24 +15,20 @@
  *     ["delete", "machine", 42]                                     the row goes, its id stays used
  *     ["days", "maintenance", 42, "2026-11-21", 10, 1]              10 days' bits of 42 set to 1
  *
- * All values of a row are texts. A store knows no domain: only these three operations.
+ * All values of a row are texts, and it has at least one field. Names of rows and planes are
+ * [a-z][a-z0-9_-]{0,31}; ids are 1 to 2^32 - 1; dates are those of base/date.h (1970-01-01 to
+ * 2399-12-31), to which the days of an operation are confined. A change may have no operation.
+ * A store knows no domain: only these three operations.
  *
- * Not thread-safe: a store belongs to the thread that uses it (the writer's). Every call blocks,
- * at most for the store's own timeout. */
+ * Not thread-safe: a store belongs to the thread that uses it (the writer's). Every call blocks;
+ * each wait within it (to connect, for the next bytes of an answer) is at most the store's own
+ * timeout, so that a long load goes on as long as data comes. */
 typedef struct fb_store fb_store_t;
 
-#define FB_EPOCH_BYTES     8  /* hexadecimal digits */
-#define FB_CHAIN_BYTES     32 /* hexadecimal digits: XXH3, 128 bits */
-#define FB_COMMAND_BYTES   32 /* hexadecimal digits: a random id of the command */
-#define FB_SCHEMA_VERSION  1
-#define FB_STORE_BATCH_MAX 1024 /* changes a commit */
-
-/* A place in the log, which names one state: texts end with NUL. */
-typedef struct {
-    char epoch[FB_EPOCH_BYTES + 1];
-    uint64_t revision; /* 0: nothing was ever written */
-    char chain[FB_CHAIN_BYTES + 1];
-} fb_position_t;
+#define FB_COMMAND_BYTES         32 /* hexadecimal digits: a random id of the command */
+#define FB_SCHEMA_VERSION        1
+#define FB_STORE_BATCH_MAX       1024       /* changes a commit */
+#define FB_STORE_BATCH_BYTES_MAX (64 << 20) /* of their payloads together */
 
 /* One entry of the log. */
 typedef struct {
@@ -57,7 +54,9 @@ typedef struct {
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
-    const char *set_name; /* "machines": fb:{f}:machines, the bitmap of the ids that exist */
+    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always the row_name and an
+     * "s", for an operation carries the row_name alone. */
+    const char *set_name;
     const char *const *fields;
     size_t field_count;
 } fb_store_family_t;
@@ -69,18 +68,22 @@ typedef struct {
     size_t plane_count;
 } fb_store_schema_t;
 
-/* Each of these returns FB_UNAVAILABLE where the store cannot be reached; the next call tries to
- * reach it again. */
+/* Each of these returns FB_UNAVAILABLE where the store cannot be reached, or is not willing now;
+ * the next call tries to reach it again. FB_CONFIG where what it holds is not a fleet that this
+ * fleetbit knows (another schema version, keys of a wrong type). */
 typedef struct {
     /* The head of the log; a fleet that is new gets its head (with a random epoch) first. */
     fb_code_t (*head)(fb_store_t *store, fb_position_t *head, fb_error_t *error);
     /* Appends `entries[0 .. count-1]` and applies them, all or none, durable when it returns
      * FB_OK; FB_STALE where the head is not `expected` (epoch, revision and chain);
-     * FB_OUTCOME_UNKNOWN where the answer was lost: it may have landed, or may still. */
-    fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected,
-                        const fb_entry_t *entries, size_t count, fb_error_t *error);
+     * FB_OUTCOME_UNKNOWN where the answer was lost: it may have landed, or may still.
+     * FB_UNAVAILABLE: it has not landed and will not. FB_INTERNAL where a payload is not as above,
+     * FB_BODY_TOO_LARGE beyond FB_STORE_BATCH_BYTES_MAX. */
+    fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected, const fb_entry_t *entries,
+                        size_t count, fb_error_t *error);
     /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
-     * so end it); `*count` says how many. FB_TRIMMED where the log no longer has the next one. */
+     * so end it); `*count` says how many it took. FB_TRIMMED where the log no longer has the next
+     * one; FB_DIVERGED where it ends before `revision`. */
     fb_code_t (*read)(fb_store_t *store, uint64_t revision, size_t max,
                       fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                             fb_error_t *error),
@@ -89,7 +92,8 @@ typedef struct {
      * noted before, never older, and applying the log from that head on makes it exact. */
     fb_code_t (*load)(fb_store_t *store, const fb_store_schema_t *schema,
                       const fb_store_sink_t *sink, fb_error_t *error);
-    /* What an acknowledgement is worth here, in one sentence for the log at start. */
+    /* What an acknowledgement is worth here, in one sentence for the log at start (the store's,
+     * until the next call). */
     fb_code_t (*durability)(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
                             fb_error_t *error);
     void (*destroy)(fb_store_t *store);
@@ -103,3 +107,8 @@ struct fb_store {
  * command id and its payload. The chain before revision 1 is 32 zeros. */
 void fb_chain_next(const char *chain, const char *command, fb_slice_t payload,
                    char next[FB_CHAIN_BYTES + 1]);
+
+/* What every store checks of a commit before anything else: its bounds (FB_BODY_TOO_LARGE), and by
+ * assertion that the revisions and chains follow upon `expected`. */
+fb_code_t fb_store_check_commit(const fb_position_t *expected, const fb_entry_t *entries,
+                                size_t count, fb_error_t *error);

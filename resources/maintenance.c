@@ -201,7 +201,7 @@ static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *arg
                              fb_error_t *error)
 {
     const fb_row_t *machine;
-    fb_window_t window;
+    fb_window_t window = {0};
     fb_code_t code = fb_require_row(snapshot, FB_MACHINES, args->ids[0], &machine, error);
     if (code == FB_OK)
         code = read_window(snapshot, args, &window, error);

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+#include "persistence/store_memory.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/date.h"
+#include "base/memory.h"
+#include "persistence/keys.h"
+
+typedef struct {
+    uint32_t id;
+    json_t *fields;
+} row_t;
+
+typedef struct {
+    char *name;
+    row_t *rows; /* by id */
+    size_t count, capacity;
+    uint32_t last_id;
+} family_t;
+
+typedef struct {
+    fb_day_t day;
+    unsigned char *bytes; /* as Redis keeps a bitmap */
+    size_t len;
+} day_t;
+
+typedef struct {
+    char *name;
+    day_t *days; /* by date */
+    size_t count, capacity;
+} plane_t;
+
+typedef struct {
+    fb_store_t store;
+    fb_position_t head;
+    uint64_t log_length;
+    fb_entry_t *log; /* its payloads are owned */
+    size_t log_count, log_capacity;
+    family_t *families;
+    size_t family_count;
+    plane_t *planes;
+    size_t plane_count;
+} memory_t;
+
+static memory_t *memory(fb_store_t *store)
+{
+    return (memory_t *)store;
+}
+
+/* Makes room for one more element at `at` of an array, and returns it, zeroed. */
+static void *insert(void **array, size_t *count, size_t *capacity, size_t at, size_t size)
+{
+    if (*count == *capacity) {
+        *capacity = *capacity == 0 ? 16 : *capacity * 2;
+        *array = fb_realloc(*array, *capacity * size);
+    }
+    char *place = (char *)*array + at * size;
+    memmove(place + size, place, (*count - at) * size);
+    memset(place, 0, size);
+    (*count)++;
+    return place;
+}
+
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+static family_t *find_family(memory_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->family_count; i++) {
+        if (strcmp(self->families[i].name, name) == 0)
+            return &self->families[i];
+    }
+    return NULL;
+}
+
+static family_t *get_family(memory_t *self, const char *name)
+{
+    family_t *family = find_family(self, name);
+    if (family != NULL)
+        return family;
+    self->families = fb_realloc(self->families, (self->family_count + 1) * sizeof(*self->families));
+    family = &self->families[self->family_count++];
+    *family = (family_t){.name = fb_strdup(name)};
+    return family;
+}
+
+/* Where the row is, or belongs. */
+static size_t place_of_row(const family_t *family, uint32_t id)
+{
+    size_t low = 0, high = family->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (family->rows[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool has_row(const family_t *family, size_t place, uint32_t id)
+{
+    return place < family->count && family->rows[place].id == id;
+}
+
+static void put_row(memory_t *self, const char *name, uint32_t id, json_t *fields)
+{
+    family_t *family = get_family(self, name);
+    size_t place = place_of_row(family, id);
+    row_t *row;
+    if (has_row(family, place, id)) {
+        row = &family->rows[place];
+        json_decref(row->fields);
+    } else {
+        void *rows = family->rows;
+        row = insert(&rows, &family->count, &family->capacity, place, sizeof(*row));
+        family->rows = rows;
+    }
+    row->id = id;
+    row->fields = json_incref(fields);
+    if (id > family->last_id)
+        family->last_id = id;
+}
+
+static void delete_row(memory_t *self, const char *name, uint32_t id)
+{
+    family_t *family = get_family(self, name);
+    size_t place = place_of_row(family, id);
+    if (!has_row(family, place, id))
+        return;
+    json_decref(family->rows[place].fields);
+    family->count--;
+    memmove(&family->rows[place], &family->rows[place + 1],
+            (family->count - place) * sizeof(family->rows[0]));
+}
+
+/* ---- Days --------------------------------------------------------------------------------- */
+
+static plane_t *get_plane(memory_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->plane_count; i++) {
+        if (strcmp(self->planes[i].name, name) == 0)
+            return &self->planes[i];
+    }
+    self->planes = fb_realloc(self->planes, (self->plane_count + 1) * sizeof(*self->planes));
+    plane_t *plane = &self->planes[self->plane_count++];
+    *plane = (plane_t){.name = fb_strdup(name)};
+    return plane;
+}
+
+static day_t *get_day(plane_t *plane, fb_day_t date)
+{
+    size_t low = 0, high = plane->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (plane->days[middle].day < date)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == plane->count || plane->days[low].day != date) {
+        void *days = plane->days;
+        insert(&days, &plane->count, &plane->capacity, low, sizeof(day_t));
+        plane->days = days;
+        plane->days[low].day = date;
+    }
+    return &plane->days[low];
+}
+
+static void set_bit(plane_t *plane, fb_day_t date, uint32_t id, bool bit)
+{
+    day_t *day = get_day(plane, date);
+    size_t at = id / 8;
+    unsigned mask = 0x80u >> (id % 8);
+    if (at >= day->len) {
+        day->bytes = fb_realloc(day->bytes, at + 1);
+        memset(day->bytes + day->len, 0, at + 1 - day->len);
+        day->len = at + 1;
+    }
+    if (bit)
+        day->bytes[at] = (unsigned char)(day->bytes[at] | mask);
+    else
+        day->bytes[at] = (unsigned char)(day->bytes[at] & ~mask);
+}
+
+/* ---- Operations --------------------------------------------------------------------------- */
+
+static bool is_name(const json_t *value)
+{
+    return json_is_string(value) && fb_keys_is_name(json_string_value(value));
+}
+
+static bool is_integer(const json_t *value, json_int_t least, json_int_t greatest)
+{
+    return json_is_integer(value) && json_integer_value(value) >= least &&
+           json_integer_value(value) <= greatest;
+}
+
+static bool is_row(json_t *fields)
+{
+    const char *name;
+    json_t *value;
+    if (!json_is_object(fields) || json_object_size(fields) == 0)
+        return false;
+    json_object_foreach(fields, name, value)
+    {
+        if (name[0] == '\0' || !json_is_string(value))
+            return false;
+    }
+    return true;
+}
+
+static bool is_operation(json_t *op)
+{
+    size_t size = json_array_size(op);
+    fb_day_t day;
+    if (size < 3 || !json_is_string(json_array_get(op, 0)) || !is_name(json_array_get(op, 1)) ||
+        !is_integer(json_array_get(op, 2), 1, UINT32_MAX))
+        return false;
+    const char *kind = json_string_value(json_array_get(op, 0));
+    if (strcmp(kind, "put") == 0)
+        return size == 4 && is_row(json_array_get(op, 3));
+    if (strcmp(kind, "delete") == 0)
+        return size == 3;
+    const json_t *date = json_array_get(op, 3), *count = json_array_get(op, 4);
+    return strcmp(kind, "days") == 0 && size == 6 && json_is_string(date) &&
+           fb_day_parse(fb_slice(json_string_value(date)), &day) == FB_DATE_OK &&
+           day >= FB_DAY_MIN && is_integer(count, 1, FB_DAY_MAX + 1) &&
+           day + json_integer_value(count) - 1 <= FB_DAY_MAX &&
+           is_integer(json_array_get(op, 5), 0, 1);
+}
+
+static void apply(memory_t *self, json_t *op)
+{
+    const char *kind = json_string_value(json_array_get(op, 0));
+    const char *name = json_string_value(json_array_get(op, 1));
+    uint32_t id = (uint32_t)json_integer_value(json_array_get(op, 2));
+    if (kind[0] == 'p') {
+        put_row(self, name, id, json_array_get(op, 3));
+    } else if (strcmp(kind, "delete") == 0) {
+        delete_row(self, name, id);
+    } else {
+        fb_day_t day = 0;
+        json_int_t count = json_integer_value(json_array_get(op, 4));
+        bool bit = json_integer_value(json_array_get(op, 5)) == 1;
+        plane_t *plane = get_plane(self, name);
+        fb_day_parse(fb_slice(json_string_value(json_array_get(op, 3))), &day);
+        for (json_int_t i = 0; i < count; i++)
+            set_bit(plane, day + (fb_day_t)i, id, bit);
+    }
+}
+
+/* The operations of a payload, or NULL where it is not as the contract says. */
+static json_t *decode(fb_slice_t payload)
+{
+    json_t *ops = json_loadb(payload.at, payload.len, JSON_ALLOW_NUL, NULL);
+    bool valid = json_is_array(ops);
+    for (size_t i = 0; valid && i < json_array_size(ops); i++)
+        valid = is_operation(json_array_get(ops, i));
+    if (valid)
+        return ops;
+    json_decref(ops);
+    return NULL;
+}
+
+/* ---- The contract ------------------------------------------------------------------------- */
+
+static fb_code_t memory_head(fb_store_t *store, fb_position_t *head, fb_error_t *error)
+{
+    (void)error;
+    *head = memory(store)->head;
+    return FB_OK;
+}
+
+static void append_entry(memory_t *self, const fb_entry_t *entry)
+{
+    void *log = self->log;
+    fb_entry_t *kept =
+        insert(&log, &self->log_count, &self->log_capacity, self->log_count, sizeof(*kept));
+    self->log = log;
+    *kept = *entry;
+    char *copy = fb_alloc(entry->payload.len + 1);
+    memcpy(copy, entry->payload.at, entry->payload.len);
+    kept->payload.at = copy;
+    self->head.revision = entry->revision;
+    memcpy(self->head.chain, entry->chain, sizeof(self->head.chain));
+}
+
+static void trim_log(memory_t *self)
+{
+    if (self->log_length == 0 || self->log_count <= self->log_length)
+        return;
+    size_t gone = self->log_count - (size_t)self->log_length;
+    for (size_t i = 0; i < gone; i++)
+        free((char *)(uintptr_t)self->log[i].payload.at);
+    self->log_count -= gone;
+    memmove(self->log, self->log + gone, self->log_count * sizeof(self->log[0]));
+}
+
+static fb_code_t memory_commit(fb_store_t *store, const fb_position_t *expected,
+                               const fb_entry_t *entries, size_t count, fb_error_t *error)
+{
+    memory_t *self = memory(store);
+    fb_code_t code = fb_store_check_commit(expected, entries, count, error);
+    if (code != FB_OK)
+        return code;
+    if (self->head.revision != expected->revision ||
+        strcmp(self->head.epoch, expected->epoch) != 0 ||
+        strcmp(self->head.chain, expected->chain) != 0)
+        return fb_fail(error, FB_STALE, "the log's head is %s.%llu, not %s.%llu", self->head.epoch,
+                       (unsigned long long)self->head.revision, expected->epoch,
+                       (unsigned long long)expected->revision);
+    json_t **changes = fb_alloc_zero(count, sizeof(*changes));
+    for (size_t i = 0; code == FB_OK && i < count; i++) {
+        changes[i] = decode(entries[i].payload);
+        if (changes[i] == NULL)
+            code = fb_fail(error, FB_INTERNAL, "change %zu is no array of operations", i + 1);
+    }
+    for (size_t i = 0; code == FB_OK && i < count; i++) {
+        for (size_t k = 0; k < json_array_size(changes[i]); k++)
+            apply(self, json_array_get(changes[i], k));
+        append_entry(self, &entries[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        json_decref(changes[i]);
+    free(changes);
+    trim_log(self);
+    return code;
+}
+
+static fb_code_t memory_read(fb_store_t *store, uint64_t revision, size_t max,
+                             fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
+                                                   fb_error_t *error),
+                             void *context, size_t *count, fb_error_t *error)
+{
+    memory_t *self = memory(store);
+    uint64_t trimmed = self->head.revision - self->log_count; /* the last that is gone */
+    fb_code_t code = FB_OK;
+    *count = 0;
+    if (revision > self->head.revision)
+        return fb_fail(error, FB_DIVERGED, "the log ends with revision %llu, before %llu",
+                       (unsigned long long)self->head.revision, (unsigned long long)revision);
+    if (revision < trimmed)
+        return fb_fail(error, FB_TRIMMED, "the log no longer has revision %llu",
+                       (unsigned long long)(revision + 1));
+    for (size_t i = (size_t)(revision - trimmed); i < self->log_count && *count < max; i++) {
+        code = on_entry(context, &self->log[i], error);
+        if (code != FB_OK)
+            break;
+        (*count)++;
+    }
+    return code;
+}
+
+static fb_code_t load_family(const family_t *family, const fb_store_schema_t *schema, size_t index,
+                             const fb_store_sink_t *sink, fb_error_t *error)
+{
+    const fb_store_family_t *asked = &schema->families[index];
+    fb_slice_t *texts = fb_alloc_zero(asked->field_count + 1, sizeof(*texts));
+    fb_code_t code = FB_OK;
+    for (size_t i = 0; code == FB_OK && i < family->count; i++) {
+        for (size_t k = 0; k < asked->field_count; k++) {
+            const json_t *value = json_object_get(family->rows[i].fields, asked->fields[k]);
+            texts[k] = (fb_slice_t){json_string_value(value), json_string_length(value)};
+        }
+        code = sink->on_row(sink->context, index, family->rows[i].id, texts, error);
+    }
+    free(texts);
+    return code;
+}
+
+static fb_code_t load_plane(const plane_t *plane, size_t index, const fb_store_sink_t *sink,
+                            fb_error_t *error)
+{
+    fb_code_t code = FB_OK;
+    for (size_t i = 0; code == FB_OK && i < plane->count; i++) {
+        char date[FB_DAY_TEXT_BYTES];
+        fb_slice_t bytes = {(const char *)plane->days[i].bytes, plane->days[i].len};
+        fb_day_format(plane->days[i].day, date);
+        code = sink->on_day(sink->context, index, (fb_slice_t){date, sizeof(date)}, bytes, error);
+    }
+    return code;
+}
+
+static fb_code_t memory_load(fb_store_t *store, const fb_store_schema_t *schema,
+                             const fb_store_sink_t *sink, fb_error_t *error)
+{
+    memory_t *self = memory(store);
+    fb_code_t code = FB_OK;
+    for (size_t i = 0; code == FB_OK && i < schema->family_count; i++) {
+        const family_t *family = find_family(self, schema->families[i].row_name);
+        if (family == NULL)
+            continue;
+        if (family->last_id > 0)
+            sink->on_last_id(sink->context, i, family->last_id);
+        code = load_family(family, schema, i, sink, error);
+    }
+    for (size_t i = 0; code == FB_OK && i < schema->plane_count; i++)
+        code = load_plane(get_plane(self, schema->planes[i]), i, sink, error);
+    return code;
+}
+
+static fb_code_t memory_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
+                                   fb_error_t *error)
+{
+    (void)store;
+    (void)error;
+    *fsynced = false;
+    *sentence = FB_SLICE("an acknowledged write is gone with this process (store in memory)");
+    return FB_OK;
+}
+
+static void memory_destroy(fb_store_t *store)
+{
+    memory_t *self = memory(store);
+    for (size_t i = 0; i < self->family_count; i++) {
+        for (size_t k = 0; k < self->families[i].count; k++)
+            json_decref(self->families[i].rows[k].fields);
+        free(self->families[i].rows);
+        free(self->families[i].name);
+    }
+    for (size_t i = 0; i < self->plane_count; i++) {
+        for (size_t k = 0; k < self->planes[i].count; k++)
+            free(self->planes[i].days[k].bytes);
+        free(self->planes[i].days);
+        free(self->planes[i].name);
+    }
+    for (size_t i = 0; i < self->log_count; i++)
+        free((char *)(uintptr_t)self->log[i].payload.at);
+    free(self->log);
+    free(self->families);
+    free(self->planes);
+    free(self);
+}
+
+static const fb_store_vtable_t memory_vtable = {
+    .head = memory_head,
+    .commit = memory_commit,
+    .read = memory_read,
+    .load = memory_load,
+    .durability = memory_durability,
+    .destroy = memory_destroy,
+};
+
+fb_store_t *fb_store_memory_create(uint64_t log_length)
+{
+    memory_t *self = fb_alloc_zero(1, sizeof(*self));
+    uint32_t epoch;
+    fb_assert(getrandom(&epoch, sizeof(epoch), 0) == (ssize_t)sizeof(epoch));
+    self->store.vtable = &memory_vtable;
+    self->log_length = log_length;
+    snprintf(self->head.epoch, sizeof(self->head.epoch), "%08x", epoch);
+    memset(self->head.chain, '0', FB_CHAIN_BYTES);
+    return &self->store;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "persistence/store.h"
+
+/* The contract in the memory of this process, for tests and bench: nothing is durable. The log
+ * keeps the last `log_length` entries (0: all). The caller owns the store (its destroy). */
+fb_store_t *fb_store_memory_create(uint64_t log_length);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "persistence/store.h"
+
+typedef struct {
+    const char *url;   /* see redis_url.h */
+    const char *fleet; /* see keys.h */
+    /* The longest wait for Redis to accept a connection or to go on with an answer. A commit on a
+     * slow disk waits for its fsync: some seconds are sensible. At least 1. */
+    unsigned timeout_ms;
+    uint64_t log_length; /* how many entries the log keeps, at least; 0: all */
+} fb_store_redis_options_t;
+
+/* A store in Redis 7.0 or later. Nothing is contacted yet: the first call connects, and a call
+ * after a failure does so again. FB_CONFIG where the URL or the name of the fleet is wrong.
+ * The texts of `options` are copied. The caller owns `*store` (its destroy). */
+fb_code_t fb_store_redis_create(const fb_store_redis_options_t *options, fb_store_t **store,
+                                fb_error_t *error);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/buffer.h"
+#include "persistence/keys.h"
+#include "persistence/redis_link.h"
+#include "persistence/store.h"
+
+/* What store_redis.c and store_load.c share. */
+typedef struct {
+    fb_store_t store;
+    fb_keys_t keys;
+    char head_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
+    char log_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
+    uint64_t log_length;
+    fb_redis_link_t *link;
+    fb_buffer_t text; /* the sentence of durability */
+} fb_store_redis_t;
+
+static inline fb_store_redis_t *fb_store_redis(fb_store_t *store)
+{
+    return (fb_store_redis_t *)store;
+}
+
+/* Opens the link; on a new connection, loads commit.lua. */
+fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error);
+
+/* The `load` of the contract. */
+fb_code_t fb_store_redis_load(fb_store_t *store, const fb_store_schema_t *schema,
+                              const fb_store_sink_t *sink, fb_error_t *error);

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/clock.h"
+#include "server/dispatch.h"
+#include "server/h2_guard.h"
+#include "server/health.h"
+#include "server/reply.h"
+
+typedef struct {
+    h2o_handler_t super;
+    fb_loop_t *loop;
+} handler_t;
+
+typedef struct {
+    const char *name, *type, *help;
+    double value;
+} sample_t;
+
+static void put_samples(fb_buffer_t *out, const sample_t *samples, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fb_metrics_put_head(out, samples[i].name, samples[i].type, samples[i].help);
+        fb_metrics_put(out, samples[i].name, NULL, samples[i].value);
+    }
+}
+
+static double seconds_since(const atomic_uint_fast64_t *then_ms)
+{
+    uint64_t then = atomic_load_explicit(then_ms, memory_order_relaxed);
+    uint64_t now = fb_clock_monotonic_ms();
+    return now > then ? (double)(now - then) / 1e3 : 0;
+}
+
+static double number(const atomic_uint_fast64_t *value)
+{
+    return (double)atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
+{
+    const sample_t samples[] = {
+        {"fleetbit_revision", "gauge", "The revision of the newest snapshot.",
+         number(&writer->revision)},
+        {"fleetbit_snapshot_age_seconds", "gauge",
+         "Since the newest snapshot was made; without changes it grows.",
+         seconds_since(&writer->snapshot_ms)},
+        {"fleetbit_redis_up", "gauge", "Does Redis answer?",
+         atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ? 1 : 0},
+        {"fleetbit_redis_contact_age_seconds", "gauge", "Since Redis last answered.",
+         seconds_since(&writer->contact_ms)},
+        {"fleetbit_writer_queue", "gauge", "Writes that wait for the writer.",
+         number(&writer->queued)},
+        {"fleetbit_writer_batches_total", "counter", "Batches that went to Redis.",
+         number(&writer->batches_total)},
+        {"fleetbit_writes_landed_total", "counter", "Writes that were acknowledged.",
+         number(&writer->landed_total)},
+        {"fleetbit_writes_failed_total", "counter",
+         "Writes that Redis did not take, or whose outcome is not known.",
+         number(&writer->failed_total)},
+    };
+    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+}
+
+static double sum_of(const fb_server_t *server, size_t offset)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        const char *metrics = (const char *)&server->loops[i]->metrics;
+        sum += (double)fb_count_read((const fb_counter_t *)(const void *)(metrics + offset));
+    }
+    return sum;
+}
+
+static void put_loops(fb_buffer_t *out, const fb_server_t *server)
+{
+#define SUM(member) sum_of(server, offsetof(fb_loop_metrics_t, member))
+    const sample_t samples[] = {
+        {"fleetbit_loops", "gauge", "Event loops.", server->loop_count},
+        {"fleetbit_connections_total", "counter", "Connections accepted.", SUM(connections_total)},
+        {"fleetbit_memo_hits_total", "counter", "Reads answered from the memo.", SUM(memo_hits)},
+        {"fleetbit_memo_misses_total", "counter", "Reads that it could not answer.",
+         SUM(memo_misses)},
+        {"fleetbit_memo_stale_total", "counter", "Entries dropped because of a change.",
+         SUM(memo_stale)},
+        {"fleetbit_memo_evicted_total", "counter", "Entries dropped for want of room.",
+         SUM(memo_evicted)},
+        {"fleetbit_memo_entries", "gauge", "Entries of the memos.", SUM(memo_entries)},
+        {"fleetbit_memo_bytes", "gauge", "Bytes of the memos.", SUM(memo_bytes)},
+    };
+#undef SUM
+    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+}
+
+static void put_connections(fb_buffer_t *out, const fb_server_t *server)
+{
+    fb_conns_counts_t sum = {0};
+    fb_h2_guard_stats_t guard;
+    fb_h2_guard_stats(&guard);
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        fb_conns_counts_t counts;
+        fb_conns_counts(&server->loops[i]->conns, &counts);
+        sum.open += counts.open;
+        sum.slow_readers += counts.slow_readers;
+        sum.slow_requests += counts.slow_requests;
+    }
+    const sample_t samples[] = {
+        {"fleetbit_connections_open", "gauge", "Open connections.", (double)sum.open},
+        {"fleetbit_slow_readers_total", "counter",
+         "Connections closed and streams reset that did not take their answer.",
+         (double)sum.slow_readers},
+        {"fleetbit_slow_requests_total", "counter",
+         "Connections closed and streams reset that did not send all of a request.",
+         (double)sum.slow_requests},
+        {"fleetbit_http2_resets_total", "counter", "HTTP/2 streams reset, by either side.",
+         (double)guard.resets},
+        {"fleetbit_http2_closed_total", "counter",
+         "HTTP/2 connections closed for what their clients did.",
+         (double)(guard.closed_resets + guard.closed_unread + guard.closed_headers +
+                  guard.closed_fragments)},
+    };
+    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+}
+
+static void answer_metrics(fb_exchange_t *exchange)
+{
+    const fb_server_t *server = exchange->loop->server;
+    const fb_loop_metrics_t *loops[FB_LOOPS_MAX];
+    fb_buffer_t out = {0};
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loops[i] = &server->loops[i]->metrics;
+    fb_metrics_put_head(&out, "fleetbit_info", "gauge", "The version that runs.");
+    fb_metrics_put(&out, "fleetbit_info", "version=\"" FB_VERSION "\"", 1);
+    put_writer(&out, fb_writer_state(server->writer));
+    put_loops(&out, server);
+    put_connections(&out, server);
+    fb_metrics_put_requests(&out, loops, server->loop_count);
+    fb_metrics_put_process(&out);
+    fb_reply_text(exchange, "text/plain; version=0.0.4; charset=utf-8", &out);
+}
+
+static int on_request(h2o_handler_t *handler, h2o_req_t *req)
+{
+    fb_exchange_t exchange;
+    fb_error_t error = {0};
+    size_t len = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
+    fb_slice_t path = {req->path.base, len};
+    fb_exchange_begin(&exchange, H2O_STRUCT_FROM_MEMBER(handler_t, super, handler)->loop, req);
+    if (fb_health_answer(&exchange, path))
+        return 0;
+    if (!fb_slice_is(path, "/metrics")) {
+        fb_fail(&error, FB_NOT_FOUND, "the admin listener has /metrics, /livez and /readyz");
+        fb_reply_problem(&exchange, &error, NULL);
+    } else if (!fb_exchange_is_read(&exchange)) {
+        fb_fail(&error, FB_METHOD_NOT_ALLOWED, "/metrics takes GET, HEAD");
+        fb_reply_problem(&exchange, &error, "GET, HEAD");
+    } else {
+        answer_metrics(&exchange);
+    }
+    return 0;
+}
+
+void fb_admin_register(fb_loop_t *loop, h2o_hostconf_t *host)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    handler_t *handler =
+        H2O_STRUCT_FROM_MEMBER(handler_t, super, h2o_create_handler(path, sizeof(*handler)));
+    handler->super.on_req = on_request;
+    handler->loop = loop;
+}

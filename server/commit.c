@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* The way of a batch of writes into the log.
+ *
+ *     plan ──► commit ──► OK ───────────► seal, on the shelf, answers
+ *      ▲          │
+ *      │          ├─ STALE: others wrote. Follow the log, plan again.
+ *      │          └─ no answer: it may have landed, or may still. Follow the log until it shows:
+ *      │               our command at the planned revision: it landed, the planned answers hold;
+ *      └────────────── another command there: it never will; plan again;
+ *                      nothing there yet: send the very same entries again (only one of the two
+ *                      can land, since both extend the same revision).
+ */
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "server/fleet_internal.h"
+
+#define PAUSE_MS_MIN 1
+#define PAUSE_MS_MAX 100
+
+/* One attempt: what was planned upon one snapshot. */
+typedef struct {
+    fb_stage_t *stage; /* NULL once it is settled */
+    fb_position_t expected;
+    fb_entry_t *entries;
+    fb_buffer_t *payloads; /* those of the entries */
+    size_t count;
+} batch_t;
+
+void fb_write_dispose(fb_write_t *write)
+{
+    fb_args_dispose(&write->args);
+    free(write->if_match);
+    fb_buffer_dispose(&write->body);
+    fb_buffer_dispose(&write->location);
+}
+
+static void random_command(char command[FB_COMMAND_BYTES + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    uint8_t bytes[FB_COMMAND_BYTES / 2];
+    fb_assert(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        command[2 * i] = hex[bytes[i] >> 4];
+        command[2 * i + 1] = hex[bytes[i] & 15];
+    }
+    command[FB_COMMAND_BYTES] = '\0';
+}
+
+static void reset_answer(fb_write_t *write)
+{
+    write->error = (fb_error_t){0};
+    write->body.len = 0;
+    write->location.len = 0;
+    write->etag[0] = '\0';
+}
+
+/* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
+static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t *write,
+                                fb_error_t *error)
+{
+    char etag[FB_ETAG_BYTES + 1];
+    fb_buffer_t body = {0};
+    if (write->if_match == NULL)
+        return FB_OK;
+    const fb_view_t *view = write->command->match;
+    fb_args_t args = {.id_count = write->args.id_count};
+    memcpy(args.ids, write->args.ids, sizeof(args.ids));
+    fb_code_t code = view->render(snapshot, &args, &body, error);
+    if (code == FB_OK) {
+        fb_etag(fb_buffer_slice(&body), etag);
+        if (!fb_etag_matches(fb_slice(write->if_match), etag, false))
+            code = fb_fail(error, FB_PRECONDITION_FAILED,
+                           "If-Match names another state than the current one, %s", etag);
+    }
+    fb_buffer_dispose(&body);
+    return code;
+}
+
+/* Renders what the write leaves behind, as the stage shows it now. */
+static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, const fb_plan_t *plan)
+{
+    const fb_command_t *command = write->command;
+    fb_args_t args = {.id_count = FB_PATH_IDS_MAX};
+    memcpy(args.ids, plan->ids, sizeof(args.ids));
+    memcpy(write->ids, plan->ids, sizeof(write->ids));
+    write->position = snapshot->position;
+    if (command->answer == FB_ANSWER_EMPTY)
+        return;
+    fb_error_t error = {0};
+    fb_assert(command->shows->render(snapshot, &args, &write->body, &error) == FB_OK);
+    fb_etag(fb_buffer_slice(&write->body), write->etag);
+    if (command->answer == FB_ANSWER_CREATED)
+        fb_registry_put_path(&write->location, command->shows->path, plan->ids);
+}
+
+static void add_entry(batch_t *batch, const fb_change_t *change)
+{
+    fb_position_t position = fb_stage_view(batch->stage)->position;
+    fb_entry_t *entry = &batch->entries[batch->count];
+    fb_buffer_t *payload = &batch->payloads[batch->count];
+    batch->count++;
+    fb_change_encode(change, payload);
+    random_command(entry->command);
+    entry->payload = fb_buffer_slice(payload);
+    entry->revision = ++position.revision;
+    fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
+    memcpy(position.chain, entry->chain, sizeof(position.chain));
+    fb_stage_apply(batch->stage, change);
+    fb_stage_set_position(batch->stage, &position);
+}
+
+static void plan_write(batch_t *batch, fb_write_t *write)
+{
+    const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
+    fb_plan_t plan = {0};
+    reset_answer(write);
+    write->position = snapshot->position;
+    fb_code_t code = check_if_match(snapshot, write, &write->error);
+    if (code == FB_OK)
+        code = write->command->plan(snapshot, &write->args, &plan, &write->error);
+    if (code == FB_OK) {
+        add_entry(batch, &plan.change);
+        render_answer(snapshot, write, &plan);
+    }
+    fb_change_dispose(&plan.change);
+}
+
+static void plan_batch(fb_fleet_t *fleet, batch_t *batch, fb_write_t *const *writes, size_t count)
+{
+    fb_instant_t now = fb_clock_now();
+    *batch = (batch_t){
+        .stage = fb_stage_begin(fleet->current),
+        .expected = fleet->current->position,
+        .entries = fb_alloc_zero(count, sizeof(fb_entry_t)),
+        .payloads = fb_alloc_zero(count, sizeof(fb_buffer_t)),
+    };
+    for (size_t i = 0; i < count; i++) {
+        writes[i]->args.now = now;
+        plan_write(batch, writes[i]);
+    }
+}
+
+static void dispose_batch(batch_t *batch)
+{
+    if (batch->stage != NULL)
+        fb_stage_abort(&batch->stage);
+    for (size_t i = 0; i < batch->count; i++)
+        fb_buffer_dispose(&batch->payloads[i]);
+    free(batch->payloads);
+    free(batch->entries);
+    *batch = (batch_t){0};
+}
+
+static void pause_ms(uint64_t ms)
+{
+    struct timespec pause = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static bool still_expected(const fb_fleet_t *fleet, const batch_t *batch)
+{
+    return fleet->current->position.revision == batch->expected.revision &&
+           strcmp(fleet->current->position.chain, batch->expected.chain) == 0;
+}
+
+typedef enum { LANDED, PLAN_AGAIN, SEND_AGAIN, CANNOT_TELL, NEVER_TOLD } outcome_t;
+
+/* Follows the log to see what became of a batch. */
+static outcome_t find_outcome(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error)
+{
+    fb_followed_t followed;
+    *error = (fb_error_t){0};
+    if (fb_fleet_follow(fleet, batch->entries[0].command, &followed, error) != FB_OK)
+        return CANNOT_TELL;
+    if (followed.found)
+        return LANDED;
+    if (followed.reloaded)
+        return NEVER_TOLD;
+    return still_expected(fleet, batch) ? SEND_AGAIN : PLAN_AGAIN;
+}
+
+/* One batch until it is settled, or until the deadline. `*again` asks for a new plan. */
+static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms, bool *again,
+                        fb_error_t *error)
+{
+    uint64_t wait_ms = PAUSE_MS_MIN;
+    bool in_doubt = false; /* a copy of the batch is somewhere on its way */
+    *again = false;
+    for (;;) {
+        fb_code_t code = fleet->store->vtable->commit(fleet->store, &batch->expected,
+                                                      batch->entries, batch->count, error);
+        if (code == FB_OK) {
+            fb_fleet_put_on_shelf(fleet, &batch->stage);
+            return FB_OK;
+        }
+        if (code == FB_UNAVAILABLE && !in_doubt)
+            return code;
+        if (code != FB_STALE && code != FB_OUTCOME_UNKNOWN && code != FB_UNAVAILABLE)
+            return code;
+        in_doubt = in_doubt || code == FB_OUTCOME_UNKNOWN;
+        outcome_t outcome = find_outcome(fleet, batch, error);
+        if (outcome == LANDED)
+            return FB_OK;
+        if (outcome == NEVER_TOLD && in_doubt)
+            return fb_fail(error, FB_OUTCOME_UNKNOWN,
+                           "the log was cut while the write was on its way to it");
+        if (outcome == PLAN_AGAIN || outcome == NEVER_TOLD) {
+            *again = true;
+            return FB_OK;
+        }
+        if (outcome == CANNOT_TELL && !in_doubt)
+            return fb_fail(error, FB_UNAVAILABLE, "Redis cannot be reached");
+        if (fb_clock_monotonic_ms() >= deadline_ms)
+            return fb_fail(error, FB_OUTCOME_UNKNOWN,
+                           "Redis was lost while the write was on its way to it");
+        *error = (fb_error_t){0};
+        pause_ms(wait_ms);
+        wait_ms = wait_ms * 2 < PAUSE_MS_MAX ? wait_ms * 2 : PAUSE_MS_MAX;
+    }
+}
+
+fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
+                          uint64_t deadline_ms, fb_error_t *error)
+{
+    fb_assert(count <= FB_STORE_BATCH_MAX);
+    for (unsigned attempt = 0;; attempt++) {
+        batch_t batch;
+        bool again = false;
+        plan_batch(fleet, &batch, writes, count);
+        fb_code_t code = FB_OK;
+        if (batch.count > 0)
+            code = settle(fleet, &batch, deadline_ms, &again, error);
+        dispose_batch(&batch);
+        if (code != FB_OK || !again)
+            return code;
+        if (fb_clock_monotonic_ms() >= deadline_ms)
+            return fb_fail(error, FB_UNAVAILABLE, "other instances wrote first %u times",
+                           attempt + 1);
+        /* Those who lost a race wait for a random while, so that they do not meet again. */
+        uint64_t longest = attempt < 6 ? 1u << attempt : 64;
+        pause_ms((uint64_t)rand() % (longest + 1));
+    }
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/dispatch.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "resources/registry.h"
+#include "server/health.h"
+#include "server/reply.h"
+
+#define TARGET_BYTES_MAX 8192
+
+typedef struct {
+    h2o_handler_t super;
+    fb_loop_t *loop;
+} handler_t;
+
+/* A write on its way to the writer and back. It outlives its request where the client leaves. */
+typedef struct {
+    h2o_multithread_message_t message;
+    fb_write_t write;
+    fb_exchange_t exchange; /* `req` is NULL once the client has left */
+    fb_conn_t *conn;
+} pending_t;
+
+static fb_loop_t *loop_of(h2o_handler_t *handler)
+{
+    return H2O_STRUCT_FROM_MEMBER(handler_t, super, handler)->loop;
+}
+
+static fb_slice_t slice_of(h2o_iovec_t bytes)
+{
+    return (fb_slice_t){bytes.base, bytes.len};
+}
+
+static fb_slice_t path_of(const h2o_req_t *req)
+{
+    size_t len = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
+    return (fb_slice_t){req->path.base, len};
+}
+
+static fb_slice_t query_of(const h2o_req_t *req)
+{
+    if (req->query_at == SIZE_MAX || req->query_at + 1 >= req->path.len)
+        return (fb_slice_t){NULL, 0};
+    return (fb_slice_t){req->path.base + req->query_at + 1, req->path.len - req->query_at - 1};
+}
+
+/* --- reads ------------------------------------------------------------------------------- */
+
+static fb_code_t render(const fb_snapshot_t *snapshot, const fb_route_t *route, fb_slice_t query,
+                        fb_args_t *args, fb_buffer_t *body, fb_error_t *error)
+{
+    memcpy(args->ids, route->ids, sizeof(args->ids));
+    args->id_count = route->id_count;
+    fb_code_t code =
+        fb_args_read_query(args, route->view->query, route->view->query_count, query, error);
+    if (code != FB_OK)
+        return code;
+    return route->view->render(snapshot, args, body, error);
+}
+
+static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    fb_loop_t *loop = exchange->loop;
+    fb_args_t args = {0};
+    fb_buffer_t body = {0};
+    fb_error_t error = {0};
+    if (loop->snapshot == NULL) {
+        fb_fail(&error, FB_UNAVAILABLE, "the fleet is being loaded");
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    fb_slice_t query = query_of(exchange->req);
+    if (render(loop->snapshot, route, query, &args, &body, &error) != FB_OK) {
+        fb_args_dispose(&args);
+        fb_buffer_dispose(&body);
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    fb_memo_entry_t *entry = fb_memo_put(loop->memo, slice_of(exchange->req->path), loop->snapshot,
+                                         route->view, &args, exchange->route, &body);
+    fb_reply_entry(exchange, entry);
+    h2o_mem_release_shared(entry);
+}
+
+/* --- writes ------------------------------------------------------------------------------ */
+
+static bool is_json(h2o_iovec_t type, bool merge_patch)
+{
+    size_t len = 0;
+    while (len < type.len && type.base[len] != ';' && type.base[len] != ' ')
+        len++;
+    return h2o_lcstris(type.base, len, H2O_STRLIT("application/json")) ||
+           (merge_patch && h2o_lcstris(type.base, len, H2O_STRLIT("application/merge-patch+json")));
+}
+
+static fb_code_t check_media_type(const h2o_req_t *req, const fb_command_t *command,
+                                  fb_error_t *error)
+{
+    bool merge_patch = command->body_mode == FB_BODY_MERGE;
+    ssize_t found = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_TYPE, -1);
+    if (found < 0)
+        return FB_OK; /* none given: RFC 9110, section 8.3, lets us take it for what we expect */
+    h2o_iovec_t type = req->headers.entries[found].value;
+    if (is_json(type, merge_patch))
+        return FB_OK;
+    return fb_fail_field(error, FB_MEDIA_TYPE, FB_SLICE("Content-Type"),
+                         "a body must be application/json%s, not %.*s",
+                         merge_patch ? " or application/merge-patch+json" : "",
+                         (int)(type.len < 100 ? type.len : 100), type.base);
+}
+
+static fb_code_t read_command(const h2o_req_t *req, const fb_route_t *route, fb_args_t *args,
+                              fb_error_t *error)
+{
+    const fb_command_t *command = route->command;
+    memcpy(args->ids, route->ids, sizeof(args->ids));
+    args->id_count = route->id_count;
+    fb_code_t code = fb_args_read_query(args, NULL, 0, query_of(req), error);
+    if (code != FB_OK || command->body == NULL)
+        return code;
+    code = check_media_type(req, command, error);
+    if (code != FB_OK)
+        return code;
+    const fb_resource_t *resource = route->resource;
+    return fb_args_read_body(args, command->body, command->body_count, resource->computed,
+                             resource->computed_count, command->body_mode, slice_of(req->entity),
+                             error);
+}
+
+static void free_pending(pending_t *pending)
+{
+    fb_write_dispose(&pending->write);
+    free(pending);
+}
+
+static void on_request_gone(void *chunk)
+{
+    pending_t *pending = *(void **)chunk;
+    if (pending != NULL)
+        pending->exchange.req = NULL;
+}
+
+/* On the writer's thread. */
+static void on_write_done(fb_write_t *write)
+{
+    pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, write, write);
+    h2o_multithread_send_message(&pending->exchange.loop->answers, &pending->message);
+}
+
+void fb_dispatch_on_answers(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    (void)receiver;
+    while (!h2o_linklist_is_empty(messages)) {
+        pending_t *pending = H2O_STRUCT_FROM_MEMBER(pending_t, message.link, messages->next);
+        h2o_linklist_unlink(&pending->message.link);
+        fb_conn_write_end(pending->conn);
+        if (pending->exchange.req != NULL) {
+            /* The request may go while it is answered; its disposer must not look back here. */
+            fb_exchange_t exchange = pending->exchange;
+            *pending->exchange.anchor = NULL;
+            if (pending->write.error.code == FB_OK)
+                fb_reply_write(&exchange, &pending->write);
+            else
+                fb_reply_problem(&exchange, &pending->write.error, NULL);
+        }
+        free_pending(pending);
+    }
+}
+
+static char *copy_field(const h2o_req_t *req, const h2o_token_t *token)
+{
+    ssize_t found = h2o_find_header(&req->headers, token, -1);
+    if (found < 0)
+        return NULL;
+    h2o_iovec_t value = req->headers.entries[found].value;
+    char *copy = fb_alloc(value.len + 1);
+    memcpy(copy, value.base, value.len);
+    copy[value.len] = '\0';
+    return copy;
+}
+
+static void submit(fb_exchange_t *exchange, pending_t *pending)
+{
+    fb_error_t error = {0};
+    h2o_req_t *req = exchange->req;
+    pending->conn = fb_conn_of(req);
+    if (!fb_conn_write_begin(pending->conn)) {
+        free_pending(pending);
+        fb_fail(&error, FB_TOO_MANY, "too many writes of this connection wait for their answers");
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    exchange->anchor = h2o_mem_alloc_shared(&req->pool, sizeof(void *), on_request_gone);
+    *exchange->anchor = pending;
+    pending->exchange = *exchange;
+    if (fb_writer_submit(exchange->loop->server->writer, &pending->write, &error) == FB_OK)
+        return;
+    fb_conn_write_end(pending->conn);
+    *exchange->anchor = NULL;
+    free_pending(pending);
+    fb_reply_problem(exchange, &error, NULL);
+}
+
+static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    h2o_req_t *req = exchange->req;
+    fb_error_t error = {0};
+    pending_t *pending = fb_alloc_zero(1, sizeof(*pending));
+    pending->write.command = route->command;
+    pending->write.on_done = on_write_done;
+    if (read_command(req, route, &pending->write.args, &error) != FB_OK) {
+        free_pending(pending);
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    pending->write.if_match = copy_field(req, H2O_TOKEN_IF_MATCH);
+    submit(exchange, pending);
+}
+
+/* --- where a request goes in ------------------------------------------------------------- */
+
+static void answer_route(fb_exchange_t *exchange)
+{
+    h2o_req_t *req = exchange->req;
+    fb_error_t error = {0};
+    fb_route_t route;
+    fb_slice_t path = path_of(req), method = slice_of(req->method);
+    if (req->path.len > TARGET_BYTES_MAX) {
+        fb_fail(&error, FB_TARGET_TOO_LONG, "a target has at most %d bytes, this one %zu",
+                TARGET_BYTES_MAX, req->path.len);
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    fb_code_t code = fb_registry_route(method, path, &route, &error);
+    if (code == FB_METHOD_NOT_ALLOWED && fb_slice_is(method, "OPTIONS")) {
+        fb_reply_options(exchange, route.allow);
+    } else if (code != FB_OK) {
+        fb_reply_problem(exchange, &error, route.allow[0] ? route.allow : NULL);
+    } else if (route.view != NULL) {
+        exchange->route = fb_metrics_route(route.view);
+        answer_view(exchange, &route);
+    } else {
+        exchange->route = fb_metrics_route(route.command);
+        answer_command(exchange, &route);
+    }
+}
+
+static int on_request(h2o_handler_t *handler, h2o_req_t *req)
+{
+    fb_loop_t *loop = loop_of(handler);
+    fb_exchange_t exchange;
+    fb_exchange_begin(&exchange, loop, req);
+    if (loop->snapshot != NULL && fb_exchange_is_read(&exchange)) {
+        fb_memo_entry_t *entry = fb_memo_find(loop->memo, slice_of(req->path), loop->snapshot);
+        if (entry != NULL) {
+            fb_reply_entry(&exchange, entry);
+            return 0;
+        }
+    }
+    if (!fb_health_answer(&exchange, path_of(req)))
+        answer_route(&exchange);
+    return 0;
+}
+
+void fb_dispatch_register(fb_loop_t *loop, h2o_hostconf_t *host)
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    handler_t *handler =
+        H2O_STRUCT_FROM_MEMBER(handler_t, super, h2o_create_handler(path, sizeof(*handler)));
+    handler->super.on_req = on_request;
+    handler->loop = loop;
+}

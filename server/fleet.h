@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "cache/shelf.h"
+#include "persistence/store.h"
+#include "resources/resource.h"
+
+/* One fleet in this process: its store, the shelf with its snapshots, and the way of a write from
+ * commands to the next snapshot. It belongs to one thread, the writer's (or that of `seed`).
+ *
+ *     create ──► load ──► commit, catch_up, set_today ... ──► destroy
+ *
+ * Every snapshot that is put on the shelf is one state of the log: in all of them position, rows,
+ * days and indexes agree. */
+typedef struct fb_fleet fb_fleet_t;
+
+#define FB_ETAG_BYTES 18 /* 16 hexadecimal digits in quotes */
+
+/* One write: a command and, afterwards, its answer. */
+typedef struct fb_write {
+    const fb_command_t *command;
+    fb_args_t args;                          /* owned */
+    char *if_match;                          /* owned: the If-Match field; NULL: none */
+    uint64_t deadline_ms;                    /* monotonic; after it the write is given up */
+    struct fb_write *next;                   /* in the writer's queue */
+    void (*on_done)(struct fb_write *write); /* once, on the writer's thread */
+    void *context;                           /* of on_done */
+    /* the answer */
+    fb_error_t error;     /* its code is FB_OK where the write landed */
+    fb_buffer_t body;     /* what the command shows, at the write's own revision */
+    fb_buffer_t location; /* FB_ANSWER_CREATED: the path of the thing */
+    char etag[FB_ETAG_BYTES + 1];
+    uint32_t ids[FB_PATH_IDS_MAX]; /* those of the path of what it shows */
+    fb_position_t position;        /* the write's own revision; where it failed, the one it saw */
+} fb_write_t;
+
+void fb_write_dispose(fb_write_t *write);
+
+/* The strong validator of a body (RFC 9110, section 8.8.3): XXH3 of its bytes, so that it is the
+ * same on every instance. */
+void fb_etag(fb_slice_t body, char etag[FB_ETAG_BYTES + 1]);
+/* Does an If-Match or If-None-Match field ("*" or a list) name this validator? Weak ones only
+ * where `weak` (RFC 9110, sections 13.1.1 and 13.1.2). */
+bool fb_etag_matches(fb_slice_t field, const char *etag, bool weak);
+
+/* Takes the store over; borrows the shelf and the rules. */
+fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rules_t *rules);
+/* No reader of the shelf may be left, and nothing may be put on it afterwards. */
+void fb_fleet_destroy(fb_fleet_t **fleet);
+
+fb_shelf_t *fb_fleet_shelf(const fb_fleet_t *fleet);
+const fb_snapshot_t *fb_fleet_current(const fb_fleet_t *fleet);
+/* The number that the shelf gave the current snapshot: what fb_shelf_reached is held against. */
+uint64_t fb_fleet_shelf_number(const fb_fleet_t *fleet);
+/* What the store says an acknowledgement is worth. */
+fb_code_t fb_fleet_durability(fb_fleet_t *fleet, bool *fsynced, fb_slice_t *sentence,
+                              fb_error_t *error);
+
+/* Cold start, and again whenever the log cannot be followed: notes the head, loads everything,
+ * applies the log from the noted head on, and puts the first (or next) snapshot on the shelf. */
+fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error);
+/* Reads what others have written since; loads anew where the log does not continue this state. */
+fb_code_t fb_fleet_catch_up(fb_fleet_t *fleet, fb_error_t *error);
+/* The date has turned: a new snapshot of the same revision. */
+void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today);
+
+/* Plans the writes, each upon the ones before it, and commits them together. Where it returns
+ * FB_OK each write has its own answer, and the snapshot that shows them is on the shelf. Else
+ * nothing is known to have landed: FB_UNAVAILABLE (nothing did), or FB_OUTCOME_UNKNOWN, and the
+ * caller answers those whose own error is FB_OK so. `deadline_ms` bounds the repetitions. */
+fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
+                          uint64_t deadline_ms, fb_error_t *error);

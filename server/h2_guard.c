@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "server/h2_guard.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <h2o.h>
+#include <h2o/http2.h>
+
+#include "server/compat/khash.h"
+
+#include <h2o/http2_internal.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+_Static_assert(H2O_VERSION_MAJOR == 2 && H2O_VERSION_MINOR == 2 && H2O_VERSION_PATCH == 5 &&
+                   H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13 &&
+                   H2O_LIBRARY_VERSION_PATCH == 5,
+               "h2_guard.c replaces functions of exactly this libh2o");
+
+#define LIBRARY_FILE "libh2o-evloop.so.0.13.5"
+
+static struct {
+    __typeof__(&h2o_socket_read_start) read_start;
+    __typeof__(&h2o_http2_accept) accept;
+    __typeof__(&h2o_http2_handle_upgrade) handle_upgrade;
+    __typeof__(&h2o_http2_decode_frame) decode_frame;
+    __typeof__(&h2o_http2_decode_data_payload) decode_data_payload;
+    __typeof__(&h2o_hpack_parse_headers) parse_headers;
+    __typeof__(&h2o_http2_stream_send_pending_data) send_pending_data;
+    __typeof__(&h2o_http2_stream_reset) stream_reset;
+    __typeof__(&h2o_http2_stream_close) stream_close;
+} library;
+
+static struct {
+    _Atomic uint64_t resets, closed_resets, closed_unread, closed_headers, closed_fragments,
+        refused_bodies, skipped_frames, ignored_upgrades;
+} counts;
+
+#define COUNT(what) atomic_fetch_add_explicit(&counts.what, 1, memory_order_relaxed)
+
+/* The HTTP/2 connection whose input this thread parses; NULL outside of that. */
+static __thread h2o_socket_t *parsed;
+static __thread h2o_socket_t *accepted;
+/* The library's on_read of HTTP/2 connections, known from the first one on. */
+static _Atomic(h2o_socket_cb) library_on_read;
+
+/* Two fields of a connection that the library has and never uses: streams leave the slot
+ * `priority` before they are counted in them. They are 0 on a new connection. */
+static uint32_t *resets_paid_ms(h2o_http2_conn_t *conn)
+{
+    return &conn->num_streams.priority.half_closed;
+}
+
+#define CONDEMNED 0x80000000U
+
+/* The stream whose header fields began last and were not complete, and perhaps CONDEMNED. */
+static uint32_t *open_block(h2o_http2_conn_t *conn)
+{
+    return &conn->num_streams.priority.send_body;
+}
+
+static void on_read(h2o_socket_t *sock, const char *err)
+{
+    const h2o_http2_conn_t *conn = sock->data;
+    if (err == NULL && conn->state == H2O_HTTP2_CONN_STATE_IS_CLOSING) {
+        h2o_buffer_consume(&sock->input, sock->input->size);
+        h2o_socket_read_stop(sock);
+        return;
+    }
+    parsed = sock;
+    atomic_load_explicit(&library_on_read, memory_order_relaxed)(sock, err);
+    parsed = NULL;
+}
+
+void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
+{
+    if (sock == accepted)
+        atomic_store_explicit(&library_on_read, cb, memory_order_relaxed);
+    if (cb == atomic_load_explicit(&library_on_read, memory_order_relaxed))
+        cb = on_read;
+    library.read_start(sock, cb);
+}
+
+void h2o_http2_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval connected_at)
+{
+    accepted = parsed = sock;
+    library.accept(ctx, sock, connected_at);
+    accepted = parsed = NULL;
+}
+
+int h2o_http2_handle_upgrade(h2o_req_t *req, struct timeval connected_at)
+{
+    (void)req, (void)connected_at;
+    COUNT(ignored_upgrades);
+    return -1;
+}
+
+static ssize_t close_for(const char **err_desc, const char *reason, ssize_t error)
+{
+    *err_desc = reason;
+    return error;
+}
+
+static size_t unread_bytes(const h2o_http2_conn_t *conn)
+{
+    size_t in_flight = conn->_write.buf_in_flight != NULL ? conn->_write.buf_in_flight->size : 0;
+    return conn->_write.buf->size + in_flight;
+}
+
+/* Refuses a CONTINUATION that does not continue, and one that would never be consumed. */
+static ssize_t judge_fragment(h2o_http2_conn_t *conn, const h2o_http2_frame_t *frame, ssize_t len,
+                              const char **err_desc)
+{
+    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED)
+        return close_for(err_desc, "shutting down", H2O_HTTP2_ERROR_INTERNAL);
+    if (frame->stream_id != (*open_block(conn) & ~CONDEMNED)) {
+        COUNT(closed_fragments);
+        return close_for(err_desc, "CONTINUATION of another stream", H2O_HTTP2_ERROR_PROTOCOL);
+    }
+    return len;
+}
+
+/* What the library is to make of a whole frame of `len` bytes: `len`, or an error. */
+static ssize_t judge_frame(h2o_socket_t *sock, h2o_http2_frame_t *frame, ssize_t len,
+                           const char **err_desc)
+{
+    h2o_http2_conn_t *conn = sock->data;
+    if ((*open_block(conn) & CONDEMNED) != 0) {
+        COUNT(closed_resets);
+        return close_for(err_desc, "too many resets", H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM);
+    }
+    if (unread_bytes(conn) > FB_H2_UNREAD_BYTES_MAX) {
+        COUNT(closed_unread);
+        shutdown(h2o_socket_get_fd(sock), SHUT_RDWR);
+        return H2O_HTTP2_ERROR_PROTOCOL_CLOSE_IMMEDIATELY;
+    }
+    if (conn->_headers_unparsed != NULL)
+        return judge_fragment(conn, frame, len, err_desc);
+    if (frame->type == H2O_HTTP2_FRAME_TYPE_HEADERS &&
+        (frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) == 0)
+        *open_block(conn) = frame->stream_id;
+    if (frame->type > H2O_HTTP2_FRAME_TYPE_CONTINUATION) {
+        COUNT(skipped_frames);
+        frame->type = H2O_HTTP2_FRAME_TYPE_SETTINGS;
+        frame->flags = H2O_HTTP2_FRAME_FLAG_ACK;
+        frame->stream_id = frame->length = 0;
+    }
+    return len;
+}
+
+ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, size_t len,
+                               const h2o_http2_settings_t *host_settings, const char **err_desc)
+{
+    ssize_t frame_len = library.decode_frame(frame, src, len, host_settings, err_desc);
+    if (frame_len <= 0 || parsed == NULL)
+        return frame_len;
+    return judge_frame(parsed, frame, frame_len, err_desc);
+}
+
+static size_t body_bytes(const h2o_http2_conn_t *conn)
+{
+    size_t bytes = 0;
+    for (khiter_t i = 0; i != kh_end(conn->streams); i++) {
+        if (kh_exist(conn->streams, i) && kh_val(conn->streams, i)->_req_body != NULL)
+            bytes += kh_val(conn->streams, i)->_req_body->size;
+    }
+    return bytes;
+}
+
+int h2o_http2_decode_data_payload(h2o_http2_data_payload_t *payload, const h2o_http2_frame_t *frame,
+                                  const char **err_desc)
+{
+    int ret = library.decode_data_payload(payload, frame, err_desc);
+    if (ret != 0 || parsed == NULL)
+        return ret;
+    const h2o_http2_conn_t *conn = parsed->data;
+    size_t max = conn->super.ctx->globalconf->max_request_entity_size;
+    if (body_bytes(conn) + payload->length > FB_H2_BODIES_MAX * max) {
+        COUNT(refused_bodies);
+        /* The library refuses a stream whose body becomes longer than allowed. */
+        payload->length = SIZE_MAX / 2;
+    }
+    return 0;
+}
+
+/* RFC 7541 section 5.1: an integer that begins in the low `bits` of a byte. NULL if it does not
+ * end, or is longer than the library takes. */
+static const uint8_t *read_integer(const uint8_t *at, const uint8_t *end, unsigned bits,
+                                   size_t *value)
+{
+    size_t most = (1U << bits) - 1;
+    *value = *at++ & most;
+    if (*value != most)
+        return at;
+    for (unsigned shift = 0; at < end && shift < 28; shift += 7) {
+        *value += (size_t)(*at & 127) << shift;
+        if ((*at++ & 128) == 0)
+            return at;
+    }
+    return NULL;
+}
+
+static const uint8_t *skip_string(const uint8_t *at, const uint8_t *end)
+{
+    size_t len;
+    if (at == NULL || at >= end || (at = read_integer(at, end, 7, &len)) == NULL)
+        return NULL;
+    return len <= (size_t)(end - at) ? at + len : NULL;
+}
+
+/* How many fields a header block has, up to the first malformed one (RFC 7541 section 6). */
+static size_t count_fields(const uint8_t *at, const uint8_t *end)
+{
+    size_t fields = 0, index;
+    while (at != NULL && at < end && fields <= FB_H2_FIELDS_MAX) {
+        uint8_t first = *at;
+        if (first >= 0x80) {
+            at = read_integer(at, end, 7, &index);
+            fields++;
+        } else if (first >= 0x20 && first < 0x40) {
+            at = read_integer(at, end, 5, &index);
+        } else {
+            at = read_integer(at, end, first >= 0x40 ? 6 : 4, &index);
+            if (at != NULL && index == 0)
+                at = skip_string(at, end);
+            at = skip_string(at, end);
+            fields++;
+        }
+    }
+    return fields;
+}
+
+int h2o_hpack_parse_headers(h2o_req_t *req, h2o_hpack_header_table_t *header_table,
+                            const uint8_t *src, size_t len, int *pseudo_header_exists_map,
+                            size_t *content_length, h2o_cache_digests_t **digests,
+                            const char **err_desc)
+{
+    (void)digests;
+    if (len > FB_H2_HEADER_BYTES_MAX || count_fields(src, src + len) > FB_H2_FIELDS_MAX) {
+        COUNT(closed_headers);
+        *err_desc = "too many header fields";
+        return H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM;
+    }
+    return library.parse_headers(req, header_table, src, len, pseudo_header_exists_map,
+                                 content_length, NULL, err_desc);
+}
+
+/* Below every window that a peer could still open: it has 31 bits to add in a frame. */
+#define WINDOW_SHUT (-(INT64_C(1) << 62))
+
+/* A stream in END_STREAM lives on until its last bytes are written. Until then its window must not
+ * open, and the connection must count it as running. The mark is a field of pushed streams. */
+static void keep_until_written(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
+{
+    if (h2o_http2_stream_is_push(stream->stream_id) || stream->push.promise_sent)
+        return;
+    stream->output_window._avail = WINDOW_SHUT;
+    stream->push.promise_sent = 1;
+    conn->num_streams.push.half_closed++;
+}
+
+void h2o_http2_stream_send_pending_data(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
+{
+    library.send_pending_data(conn, stream);
+    if (stream->state == H2O_HTTP2_STREAM_STATE_END_STREAM)
+        keep_until_written(conn, stream);
+}
+
+/* A bucket that leaks: each reset is paid for with a span of time, and what a connection owes must
+ * not exceed the span of a burst. Milliseconds in 32 bits wrap; only differences count. */
+static void charge_reset(h2o_http2_conn_t *conn)
+{
+    uint32_t now = (uint32_t)fb_clock_monotonic_ms(), *paid = resets_paid_ms(conn);
+    int32_t owed = *paid != 0 ? (int32_t)(*paid - now) : 0;
+    owed = (owed > 0 ? owed : 0) + 1000 / FB_H2_RESETS_PER_SECOND;
+    *paid = now + (uint32_t)owed;
+    if (owed > 1000 * FB_H2_RESETS_BURST / FB_H2_RESETS_PER_SECOND)
+        *open_block(conn) |= CONDEMNED;
+    COUNT(resets);
+}
+
+void h2o_http2_stream_reset(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
+{
+    charge_reset(conn);
+    if (stream->state >= H2O_HTTP2_STREAM_STATE_SEND_HEADERS &&
+        h2o_linklist_is_linked(&stream->_refs.link))
+        keep_until_written(conn, stream);
+    library.stream_reset(conn, stream);
+}
+
+void h2o_http2_stream_close(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
+{
+    if (stream->push.promise_sent && !h2o_http2_stream_is_push(stream->stream_id))
+        conn->num_streams.push.half_closed--;
+    library.stream_close(conn, stream);
+}
+
+static const struct {
+    const char *name;
+    void **theirs;
+    void *ours;
+} replaced[] = {
+#define REPLACED(function, member)                                                                 \
+    {                                                                                              \
+#function, (void **)&library.member, (void *)function                                      \
+    }
+    REPLACED(h2o_socket_read_start, read_start),
+    REPLACED(h2o_http2_accept, accept),
+    REPLACED(h2o_http2_handle_upgrade, handle_upgrade),
+    REPLACED(h2o_http2_decode_frame, decode_frame),
+    REPLACED(h2o_http2_decode_data_payload, decode_data_payload),
+    REPLACED(h2o_hpack_parse_headers, parse_headers),
+    REPLACED(h2o_http2_stream_send_pending_data, send_pending_data),
+    REPLACED(h2o_http2_stream_reset, stream_reset),
+    REPLACED(h2o_http2_stream_close, stream_close),
+#undef REPLACED
+};
+
+#define REPLACED_COUNT (sizeof(replaced) / sizeof(replaced[0]))
+
+__attribute__((constructor)) static void find_theirs(void)
+{
+    for (size_t i = 0; i < REPLACED_COUNT; i++)
+        *replaced[i].theirs = dlsym(RTLD_NEXT, replaced[i].name);
+}
+
+/* What a call of the function from within the library reaches: the entry of its jump table. */
+static const void *reached_from(const struct link_map *map, const char *name)
+{
+    const ElfW(Rela) *relocations = NULL;
+    const ElfW(Sym) *symbols = NULL;
+    const char *names = NULL;
+    size_t bytes = 0;
+    bool with_addends = false;
+    for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+        const void *at = (const void *)entry->d_un.d_ptr;
+        if (entry->d_tag == DT_JMPREL)
+            relocations = at;
+        else if (entry->d_tag == DT_SYMTAB)
+            symbols = at;
+        else if (entry->d_tag == DT_STRTAB)
+            names = at;
+        else if (entry->d_tag == DT_PLTRELSZ)
+            bytes = entry->d_un.d_val;
+        else if (entry->d_tag == DT_PLTREL)
+            with_addends = entry->d_un.d_val == DT_RELA;
+    }
+    if (relocations == NULL || symbols == NULL || names == NULL || !with_addends)
+        return NULL;
+    for (size_t i = 0; i < bytes / sizeof(*relocations); i++) {
+        const ElfW(Sym) *symbol = &symbols[ELF64_R_SYM(relocations[i].r_info)];
+        if (strcmp(names + symbol->st_name, name) == 0)
+            return *(void *const *)(map->l_addr + relocations[i].r_offset);
+    }
+    return NULL;
+}
+
+fb_code_t fb_h2_guard_check(fb_error_t *error)
+{
+    Dl_info found;
+    struct link_map *map = NULL;
+    char path[PATH_MAX];
+    if (library.accept == NULL ||
+        dladdr1((void *)library.accept, &found, (void **)&map, RTLD_DL_LINKMAP) == 0)
+        return fb_fail(error, FB_CONFIG, "libh2o is not a shared library of this process");
+    const char *file = realpath(map->l_name, path);
+    const char *name = file != NULL ? strrchr(file, '/') : NULL;
+    if (name == NULL || strcmp(name + 1, LIBRARY_FILE) != 0)
+        return fb_fail(error, FB_CONFIG, "%s is loaded, but " LIBRARY_FILE " is needed",
+                       map->l_name);
+    for (size_t i = 0; i < REPLACED_COUNT; i++) {
+        if (*replaced[i].theirs == NULL || reached_from(map, replaced[i].name) != replaced[i].ours)
+            return fb_fail(error, FB_CONFIG, "%s does not call our %s", name + 1, replaced[i].name);
+    }
+    return FB_OK;
+}
+
+void fb_h2_guard_stats(fb_h2_guard_stats_t *stats)
+{
+#define READ(what) .what = atomic_load_explicit(&counts.what, memory_order_relaxed)
+    *stats = (fb_h2_guard_stats_t){
+        READ(resets),           READ(closed_resets),  READ(closed_unread),  READ(closed_headers),
+        READ(closed_fragments), READ(refused_bodies), READ(skipped_frames), READ(ignored_upgrades),
+    };
+#undef READ
+}

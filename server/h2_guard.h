@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/error.h"
+
+/* The faults of libh2o 2.2.5's HTTP/2 are closed from outside: h2_guard.c defines functions of the
+ * library again, and the library calls them instead of its own. What each is for stands there.
+ * It works in every loop of the process without being started; a program has to call
+ * fb_h2_guard_check, which also is what makes the linker take it up. */
+
+enum {
+    FB_H2_RESETS_PER_SECOND = 100,       /* of a connection, for as long as it likes … */
+    FB_H2_RESETS_BURST = 1000,           /* … and so many at once */
+    FB_H2_FIELDS_MAX = 128,              /* header fields of a request */
+    FB_H2_HEADER_BYTES_MAX = 64 * 1024,  /* of a request, as sent */
+    FB_H2_UNREAD_BYTES_MAX = 512 * 1024, /* answers that a connection makes us keep */
+    FB_H2_BODIES_MAX = 4, /* of max_request_entity_size, being received on a connection */
+};
+
+typedef struct {
+    uint64_t resets;           /* streams reset, by either side */
+    uint64_t closed_resets;    /* connections closed: too many of them */
+    uint64_t closed_unread;    /* … it sends, and does not read the answers */
+    uint64_t closed_headers;   /* … too many header fields, or too many bytes of them */
+    uint64_t closed_fragments; /* … header fields in parts that do not belong together */
+    uint64_t refused_bodies;   /* streams reset: the bodies of a connection hold too much memory */
+    uint64_t skipped_frames;   /* of types that HTTP/2 does not know */
+    uint64_t ignored_upgrades; /* requests with `Upgrade: h2c`, answered in HTTP/1.1 */
+} fb_h2_guard_stats_t;
+
+/* Whether the functions of h2_guard.c really take the place of the library's, and the library is
+ * the one they were written for; else FB_CONFIG. Once at start. */
+fb_code_t fb_h2_guard_check(fb_error_t *error);
+
+/* What happened since the process started, in all loops. From any thread. */
+void fb_h2_guard_stats(fb_h2_guard_stats_t *stats);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/home.h"
+
+#include "base/log.h"
+#include "persistence/store_redis.h"
+
+static fb_code_t start_private_redis(fb_home_t *home, const fb_options_t *options,
+                                     fb_error_t *error)
+{
+    const fb_private_redis_options_t private_options = {.binary = options->redis_server};
+    return fb_private_redis_start(options->data, &private_options, &home->private_redis, error);
+}
+
+fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
+                       fb_error_t *error)
+{
+    fb_code_t code = FB_OK;
+    fb_store_t *store = NULL;
+    home->rules = (fb_rules_t){(const char *const *)options->types, options->type_count};
+    if (options->redis == NULL)
+        code = start_private_redis(home, options, error);
+    if (code != FB_OK)
+        return code;
+    const fb_store_redis_options_t store_options = {
+        .url = options->redis ? options->redis : fb_private_redis_url(home->private_redis),
+        .fleet = options->fleet,
+        .timeout_ms = (unsigned)options->redis_timeout_ms,
+        .log_length = options->redis_log_length,
+    };
+    code = fb_store_redis_create(&store_options, &store, error);
+    if (code == FB_OK)
+        home->fleet = fb_fleet_create(&store, shelf, &home->rules);
+    return code;
+}
+
+fb_code_t fb_home_check_durability(fb_home_t *home, const fb_options_t *options, fb_error_t *error)
+{
+    bool fsynced = false;
+    fb_slice_t sentence = FB_SLICE("");
+    fb_code_t code = fb_fleet_durability(home->fleet, &fsynced, &sentence, error);
+    if (code != FB_OK)
+        return code;
+    fb_log_info("durability: %.*s", FB_PRINT(sentence));
+    if (options->require_fsync && !fsynced)
+        return fb_fail(error, FB_CONFIG, "require: fsync is set, but %.*s", FB_PRINT(sentence));
+    return FB_OK;
+}
+
+void fb_home_dispose(fb_home_t *home)
+{
+    if (home->fleet != NULL)
+        fb_fleet_destroy(&home->fleet);
+    fb_private_redis_stop(&home->private_redis);
+}

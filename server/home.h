@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "persistence/private_redis.h"
+#include "server/fleet.h"
+#include "server/options.h"
+
+/* Where a fleet lives: somebody else's Redis, or a private one that is started for it. */
+typedef struct {
+    fb_private_redis_t *private_redis; /* NULL: somebody else's */
+    fb_fleet_t *fleet;
+    fb_rules_t rules;
+} fb_home_t;
+
+/* Starts what has to be started; nothing is loaded yet. `home` is zeroed, and disposed of even
+ * where this fails. Borrows the shelf and the options. */
+fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
+                       fb_error_t *error);
+/* Says in the log what an acknowledgement is worth; FB_CONFIG where that is less than `require`
+ * asks for. */
+fb_code_t fb_home_check_durability(fb_home_t *home, const fb_options_t *options, fb_error_t *error);
+void fb_home_dispose(fb_home_t *home);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/loop.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "server/dispatch.h"
+
+#define SWEEP_MS       1000
+#define ACCEPTS_A_TURN 32  /* of one listener, before other sockets have their turn */
+#define H2_STREAMS_MAX 128 /* of a connection at once */
+#define ENDING_TURNS   100 /* for connections to go once they have been shut */
+
+/* A listening socket of this loop: a duplicate of the shared one. */
+typedef struct {
+    fb_loop_t *loop;
+    h2o_accept_ctx_t accept;
+    h2o_socket_t *socket;
+} listener_t;
+
+typedef struct {
+    listener_t items[FB_LISTENERS_MAX];
+    unsigned count;
+} listeners_t;
+
+/* --- accepting --------------------------------------------------------------------------- */
+
+static bool is_full(const fb_loop_t *loop)
+{
+    return fb_conns_open(&loop->conns) >= loop->connections_max;
+}
+
+static void on_accept(h2o_socket_t *socket, const char *error)
+{
+    listener_t *listener = socket->data;
+    fb_loop_t *loop = listener->loop;
+    if (error != NULL)
+        return;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        if (is_full(loop)) {
+            h2o_socket_read_stop(socket);
+            return;
+        }
+        h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
+        if (accepted == NULL)
+            return;
+        fb_conns_add(&loop->conns, accepted);
+        fb_count(&loop->metrics.connections_total, 1);
+        h2o_accept(&listener->accept, accepted);
+    }
+}
+
+static void read_start(listeners_t *listeners)
+{
+    for (unsigned i = 0; i < listeners->count; i++) {
+        if (listeners->items[i].socket != NULL)
+            h2o_socket_read_start(listeners->items[i].socket, on_accept);
+    }
+}
+
+static void listen_at(fb_loop_t *loop, int shared_fd, h2o_hostconf_t **hosts)
+{
+    listeners_t *listeners = loop->listeners;
+    int fd = dup(shared_fd);
+    fb_assert(fd >= 0 && listeners->count < FB_LISTENERS_MAX);
+    listener_t *listener = &listeners->items[listeners->count++];
+    listener->loop = loop;
+    listener->accept = (h2o_accept_ctx_t){.ctx = &loop->context, .hosts = hosts};
+    listener->socket = h2o_evloop_socket_create(loop->context.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    listener->socket->data = listener;
+}
+
+static void stop_listening(listeners_t *listeners)
+{
+    for (unsigned i = 0; i < listeners->count; i++) {
+        if (listeners->items[i].socket != NULL)
+            h2o_socket_close(listeners->items[i].socket);
+        listeners->items[i].socket = NULL;
+    }
+}
+
+static void on_connection_closed(void *context)
+{
+    fb_loop_t *loop = context;
+    if (!loop->draining && !is_full(loop))
+        read_start(loop->listeners);
+}
+
+/* --- snapshots and the end --------------------------------------------------------------- */
+
+static void take_snapshot(fb_loop_t *loop)
+{
+    const fb_snapshot_t *snapshot = fb_shelf_take(loop->reader);
+    if (snapshot == loop->snapshot)
+        return;
+    loop->snapshot = snapshot;
+    int len = snprintf(loop->revision, sizeof(loop->revision), "%s.%llu", snapshot->position.epoch,
+                       (unsigned long long)snapshot->position.revision);
+    loop->revision_len = (size_t)len;
+    fb_writer_taken(loop->server->writer);
+}
+
+static void drain(fb_loop_t *loop)
+{
+    loop->draining = true;
+    stop_listening(loop->listeners);
+    h2o_context_request_shutdown(&loop->context);
+}
+
+/* A message of none makes the loop's turn end, and no more. */
+void fb_loop_wake(fb_loop_t *loop)
+{
+    h2o_multithread_send_message(&loop->answers, NULL);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+static void configure(fb_loop_t *loop)
+{
+    const fb_server_t *server = loop->server;
+    h2o_globalconf_t *config = &loop->config;
+    h2o_config_init(config);
+    config->server_name = h2o_iovec_init(H2O_STRLIT("fleetbit"));
+    config->max_request_entity_size = server->body_bytes_max;
+    config->handshake_timeout = server->request_ms;
+    config->http1.req_timeout = server->request_ms;
+    config->http1.upgrade_to_http2 = 1;
+    config->http2.idle_timeout = server->idle_ms;
+    config->http2.graceful_shutdown_timeout = server->drain_ms;
+    config->http2.max_concurrent_requests_per_connection = H2_STREAMS_MAX;
+    loop->public_hosts[0] =
+        h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("public")), 65535);
+    loop->admin_hosts[0] =
+        h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("admin")), 65535);
+    fb_dispatch_register(loop, loop->public_hosts[0]);
+    fb_admin_register(loop, loop->admin_hosts[0]);
+}
+
+static void init(fb_loop_t *loop)
+{
+    const fb_server_t *server = loop->server;
+    configure(loop);
+    h2o_context_init(&loop->context, h2o_evloop_create(), &loop->config);
+    h2o_multithread_register_receiver(loop->context.queue, &loop->answers, fb_dispatch_on_answers);
+    loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
+    fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
+    limits.request_ms = server->request_ms;
+    limits.stall_ms = server->stall_ms;
+    loop->connections_max = server->connections_max / server->loop_total;
+    fb_conns_init(&loop->conns, &limits, on_connection_closed, loop);
+    for (unsigned i = 0; i < server->listener_count; i++)
+        listen_at(loop, server->listeners[i], loop->public_hosts);
+    if (loop->number == 0 && server->admin_listener >= 0)
+        listen_at(loop, server->admin_listener, loop->admin_hosts);
+    read_start(loop->listeners);
+}
+
+static void turn(fb_loop_t *loop, uint64_t *swept_ms)
+{
+    h2o_evloop_run(loop->context.loop, SWEEP_MS);
+    take_snapshot(loop);
+    if (!loop->draining && atomic_load(&loop->server->draining))
+        drain(loop);
+    uint64_t now_ms = fb_clock_monotonic_ms();
+    if (now_ms - *swept_ms < SWEEP_MS)
+        return;
+    *swept_ms = now_ms;
+    fb_conns_sweep(&loop->conns, now_ms);
+}
+
+static void dispose(fb_loop_t *loop)
+{
+    fb_conns_shut_all(&loop->conns);
+    for (int i = 0; i < ENDING_TURNS && fb_conns_open(&loop->conns) > 0; i++)
+        h2o_evloop_run(loop->context.loop, 1);
+    fb_memo_destroy(&loop->memo);
+    fb_shelf_reader_destroy(&loop->reader);
+    size_t left = fb_conns_open(&loop->conns);
+    if (left > 0) {
+        fb_log_warning("loop %u leaves %zu connections behind", loop->number, left);
+        return;
+    }
+    fb_conns_dispose(&loop->conns);
+    h2o_multithread_unregister_receiver(loop->context.queue, &loop->answers);
+    h2o_evloop_t *evloop = loop->context.loop;
+    /* Armed by the shutdown for connections that are gone by now; dispose asserts that none is. */
+    h2o_timeout_unlink(&loop->context.http2._graceful_shutdown_timeout);
+    h2o_context_dispose(&loop->context);
+    h2o_evloop_destroy(evloop);
+    h2o_config_dispose(&loop->config);
+    free(loop->listeners);
+}
+
+static void *run(void *argument)
+{
+    fb_loop_t *loop = argument;
+    uint64_t swept_ms = fb_clock_monotonic_ms();
+    init(loop);
+    sem_post(&loop->started);
+    while (!atomic_load(&loop->server->ended)) {
+        turn(loop, &swept_ms);
+        if (loop->draining && fb_conns_open(&loop->conns) == 0)
+            atomic_store(&loop->quiet, true);
+    }
+    dispose(loop);
+    return NULL;
+}
+
+fb_loop_t *fb_loop_create(fb_server_t *server, unsigned number)
+{
+    fb_loop_t *loop = fb_alloc_zero(1, sizeof(*loop));
+    loop->server = server;
+    loop->number = number;
+    loop->memo = fb_memo_create(server->memo_bytes_max, &loop->metrics);
+    loop->reader = fb_shelf_reader_create(server->shelf);
+    fb_assert(loop->reader != NULL);
+    fb_assert(getrandom(&loop->request_state, sizeof(loop->request_state), 0) ==
+              sizeof(loop->request_state));
+    fb_assert(sem_init(&loop->started, 0, 0) == 0);
+    fb_assert(pthread_create(&loop->thread, NULL, run, loop) == 0);
+    /* From here on it can be woken: the receivers are registered. */
+    while (sem_wait(&loop->started) != 0)
+        continue;
+    return loop;
+}
+
+void fb_loop_destroy(fb_loop_t **loop)
+{
+    pthread_join((*loop)->thread, NULL);
+    sem_destroy(&(*loop)->started);
+    free(*loop);
+    *loop = NULL;
+}

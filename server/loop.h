@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <h2o.h>
+#include <pthread.h>
+#include <semaphore.h>
+
+#include "server/memo.h"
+#include "server/sweep.h"
+#include "server/writer.h"
+
+/* One event loop: a thread with its own h2o context, memo and snapshot. Everything below it is
+ * confined to that thread, but for what is said to be an atomic.
+ *
+ *     create ─► (thread) serving ─► draining ─► destroy
+ *
+ *     serving    accepts; takes the newest snapshot at the end of each turn; the writer wakes it
+ *     draining   listens no more, asks clients to go; quiet once none is left. Answers go on
+ *     ended      (of the server) shuts what is left and ends the thread
+ */
+#define FB_LOOPS_MAX          64
+#define FB_LISTENERS_MAX      9  /* FB_LISTEN_MAX public ones and the admin one */
+#define FB_REVISION_BYTES_MAX 40 /* "epoch.revision" */
+
+typedef struct fb_server fb_server_t;
+
+typedef struct fb_loop {
+    fb_server_t *server;
+    unsigned number;
+    pthread_t thread;
+    sem_t started;
+    atomic_bool quiet; /* draining, and no connection is left */
+    bool draining;
+    void *listeners;
+    h2o_context_t context;
+    h2o_globalconf_t config;
+    h2o_hostconf_t *public_hosts[2], *admin_hosts[2]; /* NULL-terminated, for the accept contexts */
+    fb_reader_t *reader;
+    const fb_snapshot_t *snapshot; /* NULL until the fleet is loaded */
+    char revision[FB_REVISION_BYTES_MAX];
+    size_t revision_len;
+    fb_memo_t *memo;
+    fb_conns_t conns;
+    size_t connections_max;
+    fb_loop_metrics_t metrics;
+    size_t pending_writes;              /* that the writer has not answered yet */
+    uint64_t request_state;             /* of request ids */
+    h2o_multithread_receiver_t answers; /* of writes */
+} fb_loop_t;
+
+/* What all loops share. Written before the loops start, but for the atomics. */
+struct fb_server {
+    fb_writer_t *writer;
+    fb_shelf_t *shelf;
+    fb_loop_t *loops[FB_LOOPS_MAX];
+    unsigned loop_count;  /* that run */
+    unsigned loop_total;  /* that there will be */
+    const int *listeners; /* sockets, shared by all loops */
+    unsigned listener_count;
+    int admin_listener; /* -1: none */
+    size_t connections_max;
+    size_t body_bytes_max, memo_bytes_max;
+    uint64_t request_ms, idle_ms, stall_ms, drain_ms;
+    atomic_bool ready;
+    atomic_bool draining;
+    atomic_bool ended;
+};
+
+/* Starts the thread. */
+fb_loop_t *fb_loop_create(fb_server_t *server, unsigned number);
+/* From any thread: look for a new snapshot, and at `draining`. */
+void fb_loop_wake(fb_loop_t *loop);
+/* Waits for the thread, which ends once the server has. */
+void fb_loop_destroy(fb_loop_t **loop);

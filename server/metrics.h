@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+
+/* What a loop counts. One thread writes, any may read: relaxed atomics without a locked
+ * instruction. */
+typedef atomic_uint_fast64_t fb_counter_t;
+
+static inline void fb_count(fb_counter_t *counter, uint64_t more)
+{
+    uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, before + more, memory_order_relaxed);
+}
+
+static inline void fb_count_set(fb_counter_t *counter, uint64_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static inline uint64_t fb_count_read(const fb_counter_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Routes are numbered: 0 is "no route", then the views and commands in the registry's order. */
+#define FB_ROUTES_MAX       96
+#define FB_STATUS_CLASSES   6 /* index: the first digit of the status */
+#define FB_DURATION_BUCKETS 16
+
+typedef struct {
+    fb_counter_t requests[FB_STATUS_CLASSES];
+    fb_counter_t durations[FB_DURATION_BUCKETS + 1]; /* not cumulated; the last is "beyond" */
+    fb_counter_t duration_ns;
+} fb_route_metrics_t;
+
+typedef struct {
+    fb_route_metrics_t routes[FB_ROUTES_MAX];
+    fb_counter_t connections_total;
+    fb_counter_t memo_hits, memo_misses, memo_stale, memo_evicted, memo_entries, memo_bytes;
+} fb_loop_metrics_t;
+
+/* Counts one answered request. */
+void fb_metrics_request(fb_loop_metrics_t *metrics, unsigned route, int status,
+                        uint64_t duration_ns);
+
+/* The number of a view or a command, by its address in the registry. */
+unsigned fb_metrics_route(const void *view_or_command);
+
+/* Appends one sample of the Prometheus text format (version 0.0.4), with its HELP and TYPE lines
+ * before it. `labels` NULL: none. */
+void fb_metrics_put_head(fb_buffer_t *out, const char *name, const char *type, const char *help);
+void fb_metrics_put(fb_buffer_t *out, const char *name, const char *labels, double value);
+/* Appends the requests and durations of all loops together, by route. */
+void fb_metrics_put_requests(fb_buffer_t *out, const fb_loop_metrics_t *const *loops,
+                             unsigned count);
+/* Appends process_* as the Prometheus client libraries name them, from /proc/self. */
+void fb_metrics_put_process(fb_buffer_t *out);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/problem.h"
+
+#include "base/assert.h"
+#include "base/json.h"
+
+fb_status_t fb_status_of_success(fb_success_t success)
+{
+    switch (success) {
+    case FB_SUCCESS_OK:
+        return (fb_status_t){200, "OK"};
+    case FB_SUCCESS_CREATED:
+        return (fb_status_t){201, "Created"};
+    case FB_SUCCESS_EMPTY:
+        return (fb_status_t){204, "No Content"};
+    case FB_SUCCESS_NOT_MODIFIED:
+        return (fb_status_t){304, "Not Modified"};
+    }
+    fb_assert(false);
+}
+
+fb_status_t fb_status_of_code(fb_code_t code)
+{
+    switch (code) {
+    case FB_OK:
+        return (fb_status_t){200, "OK"};
+    case FB_MALFORMED:
+        return (fb_status_t){400, "Bad Request"};
+    case FB_NOT_FOUND:
+        return (fb_status_t){404, "Not Found"};
+    case FB_METHOD_NOT_ALLOWED:
+        return (fb_status_t){405, "Method Not Allowed"};
+    case FB_TIMED_OUT:
+        return (fb_status_t){408, "Request Timeout"};
+    case FB_CONFLICT:
+        return (fb_status_t){409, "Conflict"};
+    case FB_PRECONDITION_FAILED:
+        return (fb_status_t){412, "Precondition Failed"};
+    case FB_BODY_TOO_LARGE:
+        return (fb_status_t){413, "Content Too Large"};
+    case FB_TARGET_TOO_LONG:
+        return (fb_status_t){414, "URI Too Long"};
+    case FB_MEDIA_TYPE:
+        return (fb_status_t){415, "Unsupported Media Type"};
+    case FB_INVALID:
+        return (fb_status_t){422, "Unprocessable Content"};
+    case FB_TOO_MANY:
+        return (fb_status_t){429, "Too Many Requests"};
+    case FB_QUEUE_FULL:
+    case FB_UNAVAILABLE:
+    case FB_OUTCOME_UNKNOWN:
+        return (fb_status_t){503, "Service Unavailable"};
+    case FB_INTERNAL:
+    case FB_STALE:
+    case FB_TRIMMED:
+    case FB_DIVERGED:
+    case FB_IN_USE:
+    case FB_CONFIG:
+    case FB_IO:
+    case FB_CODE_COUNT:
+        return (fb_status_t){500, "Internal Server Error"};
+    }
+    fb_assert(false);
+}
+
+unsigned fb_problem_retry_after_s(fb_code_t code)
+{
+    bool again = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN || code == FB_QUEUE_FULL ||
+                 code == FB_TOO_MANY;
+    return again ? 1 : 0;
+}
+
+static void put_fields(fb_buffer_t *body, const fb_error_t *error)
+{
+    unsigned shown =
+        error->field_count < FB_ERROR_FIELDS_MAX ? error->field_count : FB_ERROR_FIELDS_MAX;
+    fb_buffer_put_literal(body, ",\"errors\":[");
+    for (unsigned i = 0; i < shown; i++) {
+        fb_buffer_put_text(body, i ? ",{\"field\":" : "{\"field\":");
+        fb_json_put_string(body, fb_slice(error->fields[i].field));
+        fb_buffer_put_literal(body, ",\"detail\":");
+        fb_json_put_string(body, fb_slice(error->fields[i].detail));
+        fb_buffer_put_char(body, '}');
+    }
+    fb_buffer_put_char(body, ']');
+}
+
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id)
+{
+    fb_buffer_printf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+                     fb_code_name(error->code), fb_code_title(error->code),
+                     fb_status_of_code(error->code).code);
+    fb_json_put_string(body, fb_slice(error->detail));
+    put_fields(body, error);
+    fb_buffer_put_literal(body, ",\"request_id\":");
+    fb_json_put_string(body, request_id);
+    fb_buffer_put_char(body, '}');
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* The one place where HTTP status codes stand. */
+typedef struct {
+    int code;
+    const char *reason;
+} fb_status_t;
+
+/* What went well. */
+typedef enum {
+    FB_SUCCESS_OK,
+    FB_SUCCESS_CREATED,
+    FB_SUCCESS_EMPTY,
+    FB_SUCCESS_NOT_MODIFIED
+} fb_success_t;
+
+fb_status_t fb_status_of_success(fb_success_t success);
+fb_status_t fb_status_of_code(fb_code_t code);
+
+/* After how many seconds a client may try again; 0: the code says nothing of that. */
+unsigned fb_problem_retry_after_s(fb_code_t code);
+
+/* Appends the error as application/problem+json (RFC 9457). */
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id);

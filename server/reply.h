@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "server/loop.h"
+#include "server/problem.h"
+
+/* What every response carries: Fleetbit-Revision, X-Request-Id, and while Redis does not answer
+ * Fleetbit-Staleness-Ms. The request is over when one of these returns. */
+typedef struct {
+    fb_loop_t *loop;
+    h2o_req_t *req;
+    uint64_t begun_ns; /* monotonic */
+    unsigned route;    /* for the metrics */
+    fb_slice_t id;     /* the request id: the client's own, or a new one */
+    void **anchor;     /* on the request's pool: who must know when the request is gone */
+} fb_exchange_t;
+
+/* Begins: finds or makes the request id. */
+void fb_exchange_begin(fb_exchange_t *exchange, fb_loop_t *loop, h2o_req_t *req);
+
+/* Is it a GET or a HEAD? */
+bool fb_exchange_is_read(const fb_exchange_t *exchange);
+
+/* The answer of a view: 304 where If-None-Match names it, else 200. Keeps a reference of the entry
+ * until it is sent. */
+void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry);
+
+/* The answer of a write that landed. Takes over the body. */
+void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write);
+
+/* A short text of our own: health and metrics. Takes the body over. */
+void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_t *body);
+
+/* 204 with the methods that a path takes. `allow` is copied. */
+void fb_reply_options(fb_exchange_t *exchange, const char *allow);
+
+/* An error. `allow` (NULL: none) is copied. */
+void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const char *allow);

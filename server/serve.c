@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a server:
+ *
+ *     listen ─► loops ─► Redis ─► writer (loads) ─► ready ... SIGTERM ─► draining ─► writer's last
+ *     batch ─► loops end ─► Redis ends
+ *
+ * Loops come first, so that /livez answers while a large fleet is being loaded. */
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "resources/registry.h"
+#include "server/h2_guard.h"
+#include "server/home.h"
+#include "server/listen.h"
+#include "server/loop.h"
+#include "server/run.h"
+#include "server/synthetic.h"
+
+#define FILES_KEPT_FREE 64 /* of the file limit: for all that is no connection */
+#define DEMO_MACHINES   1000
+#define DEMO_DAYS       90
+#define POLL_MS         20
+
+typedef struct {
+    const fb_options_t *options;
+    fb_server_t server;
+    fb_home_t home;
+    int listeners[FB_LISTEN_MAX];
+    unsigned listener_count;
+    sigset_t signals;
+} serving_t;
+
+/* --- listening --------------------------------------------------------------------------- */
+
+static fb_code_t listen_all(serving_t *serving, fb_error_t *error)
+{
+    const fb_options_t *options = serving->options;
+    for (unsigned i = 0; i < options->listen_count; i++) {
+        fb_code_t code = fb_listen(options->listen[i], &serving->listeners[i], error);
+        if (code != FB_OK)
+            return code;
+        serving->listener_count++;
+    }
+    serving->server.listeners = serving->listeners;
+    serving->server.listener_count = serving->listener_count;
+    serving->server.admin_listener = -1;
+    if (strcmp(options->admin, "off") == 0)
+        return FB_OK;
+    return fb_listen(options->admin, &serving->server.admin_listener, error);
+}
+
+static void announce(const serving_t *serving)
+{
+    char name[64];
+    for (unsigned i = 0; i < serving->listener_count; i++) {
+        fb_listen_name(serving->listeners[i], name, sizeof(name));
+        printf("listening on http://%s\n", name);
+    }
+    if (serving->server.admin_listener >= 0) {
+        fb_listen_name(serving->server.admin_listener, name, sizeof(name));
+        printf("admin on http://%s\n", name);
+    }
+    fflush(stdout);
+}
+
+static void close_listeners(serving_t *serving)
+{
+    for (unsigned i = 0; i < serving->listener_count; i++)
+        close(serving->listeners[i]);
+    if (serving->server.admin_listener >= 0)
+        close(serving->server.admin_listener);
+}
+
+static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
+{
+    const fb_options_t *options = serving->options;
+    size_t files = fb_listen_raise_file_limit();
+    size_t most = files > FILES_KEPT_FREE ? files - FILES_KEPT_FREE : 0;
+    size_t wanted = options->limits_connections;
+    if (most < options->threads || wanted > most)
+        return fb_fail(error, FB_CONFIG,
+                       "the limit of open files, %zu, leaves room for %zu connections only", files,
+                       most);
+    fb_server_t *server = &serving->server;
+    server->connections_max = wanted ? wanted : most;
+    server->body_bytes_max = options->limits_body_bytes;
+    server->memo_bytes_max = options->memo_bytes;
+    server->request_ms = options->limits_request_ms;
+    server->idle_ms = options->limits_idle_ms;
+    server->stall_ms = options->limits_stall_ms;
+    server->drain_ms = options->limits_drain_ms;
+    return FB_OK;
+}
+
+/* --- the writer's messages --------------------------------------------------------------- */
+
+static void wake_loops(fb_server_t *server)
+{
+    for (unsigned i = 0; i < server->loop_count; i++)
+        fb_loop_wake(server->loops[i]);
+}
+
+static void on_published(void *context)
+{
+    wake_loops(context);
+}
+
+static void on_ready(void *context)
+{
+    fb_server_t *server = context;
+    atomic_store(&server->ready, true);
+    fb_log_info("ready");
+}
+
+/* --- the demo ---------------------------------------------------------------------------- */
+
+typedef struct {
+    fb_writer_t *writer;
+    sem_t done;
+} demo_t;
+
+static void on_demo_write(fb_write_t *write)
+{
+    demo_t *demo = write->context;
+    sem_post(&demo->done);
+}
+
+static fb_code_t submit_all(void *context, fb_write_t *const *writes, size_t count,
+                            fb_error_t *error)
+{
+    demo_t *demo = context;
+    fb_code_t code = FB_OK;
+    size_t submitted = 0;
+    while (code == FB_OK && submitted < count) {
+        writes[submitted]->on_done = on_demo_write;
+        writes[submitted]->context = demo;
+        code = fb_writer_submit(demo->writer, writes[submitted], error);
+        submitted += code == FB_OK ? 1 : 0;
+    }
+    for (size_t i = 0; i < submitted; i++) {
+        while (sem_wait(&demo->done) != 0)
+            continue;
+    }
+    return code;
+}
+
+/* Fills an empty fleet; one that has, or ever had, a machine is left as it is. */
+static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
+{
+    demo_t demo = {.writer = serving->server.writer};
+    fb_reader_t *reader = fb_shelf_reader_create(serving->server.shelf);
+    fb_assert(reader != NULL);
+    const fb_snapshot_t *snapshot = fb_shelf_take(reader);
+    const fb_synthetic_t synthetic = {&serving->home.rules, snapshot->today, DEMO_DAYS};
+    bool is_empty = snapshot->families[FB_MACHINES].last_id == 0;
+    fb_shelf_reader_destroy(&reader);
+    if (!is_empty)
+        return FB_OK;
+    fb_assert(sem_init(&demo.done, 0, 0) == 0);
+    fb_code_t code =
+        fb_synthetic_create(&synthetic, 1, DEMO_MACHINES, submit_all, NULL, &demo, error);
+    sem_destroy(&demo.done);
+    if (code == FB_OK)
+        fb_log_info("demo: %d machines", DEMO_MACHINES);
+    return code;
+}
+
+/* --- the life of a server ---------------------------------------------------------------- */
+
+/* Waits for a signal that ends us, at most so long; 0: none came. */
+static int wait_for_signal(const serving_t *serving, uint64_t ms)
+{
+    struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    int signal = sigtimedwait(&serving->signals, NULL, &wait);
+    return signal > 0 ? signal : 0;
+}
+
+static void start_loops(serving_t *serving)
+{
+    fb_server_t *server = &serving->server;
+    const fb_writer_config_t config = {
+        .queue_max = serving->options->writer_queue,
+        .deadline_ms = serving->options->writer_deadline_ms,
+        .on_published = on_published,
+        .on_ready = on_ready,
+        .context = server,
+    };
+    server->shelf = fb_shelf_create();
+    server->writer = fb_writer_create(&config);
+    unsigned threads = (unsigned)serving->options->threads;
+    server->loop_total = threads;
+    for (unsigned i = 0; i < threads; i++) {
+        server->loops[i] = fb_loop_create(server, i);
+        server->loop_count++;
+    }
+}
+
+static fb_code_t run(serving_t *serving, fb_error_t *error)
+{
+    int signal = 0;
+    const fb_options_t *options = serving->options;
+    fb_code_t code = fb_home_open(&serving->home, serving->server.shelf, options, error);
+    if (code == FB_OK) {
+        code = fb_home_check_durability(&serving->home, options, error);
+        if (code == FB_UNAVAILABLE) {
+            fb_log_error("%s", error->detail);
+            *error = (fb_error_t){0};
+            code = FB_OK;
+        }
+    }
+    if (code != FB_OK)
+        return code;
+    fb_writer_start(serving->server.writer, serving->home.fleet);
+    while (signal == 0 && !atomic_load(&serving->server.ready))
+        signal = wait_for_signal(serving, POLL_MS);
+    if (signal == 0 && options->demo)
+        code = make_demo(serving, error);
+    while (signal == 0 && code == FB_OK)
+        signal = wait_for_signal(serving, 3600000);
+    if (signal != 0)
+        fb_log_info("%s: draining", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    return code;
+}
+
+static bool all_quiet(const fb_server_t *server)
+{
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        if (!atomic_load(&server->loops[i]->quiet))
+            return false;
+    }
+    return true;
+}
+
+static void end(serving_t *serving)
+{
+    fb_server_t *server = &serving->server;
+    uint64_t deadline_ms = fb_clock_monotonic_ms() + server->drain_ms;
+    atomic_store(&server->draining, true);
+    wake_loops(server);
+    while (!all_quiet(server) && fb_clock_monotonic_ms() < deadline_ms)
+        wait_for_signal(serving, POLL_MS);
+    /* The loops still run: they must take the last snapshot and the last answers. */
+    fb_writer_stop(server->writer);
+    atomic_store(&server->ended, true);
+    wake_loops(server);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        fb_loop_destroy(&server->loops[i]);
+    fb_writer_destroy(&server->writer);
+    fb_home_dispose(&serving->home);
+    fb_shelf_destroy(&server->shelf);
+    fb_log_info("ended");
+}
+
+/* All threads leave these to the main thread, which waits for them. */
+static void block_signals(serving_t *serving)
+{
+    sigemptyset(&serving->signals);
+    sigaddset(&serving->signals, SIGTERM);
+    sigaddset(&serving->signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &serving->signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+fb_exit_t fb_serve(const fb_options_t *options)
+{
+    serving_t serving = {.options = options};
+    fb_error_t error = {0};
+    fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
+    block_signals(&serving);
+    fb_code_t code = fb_h2_guard_check(&error);
+    if (code == FB_OK)
+        code = fb_zone_set(options->zone, &error);
+    if (code == FB_OK)
+        code = set_limits(&serving, &error);
+    if (code == FB_OK)
+        code = listen_all(&serving, &error);
+    if (code == FB_OK) {
+        start_loops(&serving);
+        announce(&serving);
+        code = run(&serving, &error);
+        end(&serving);
+    }
+    close_listeners(&serving);
+    if (code != FB_OK)
+        fb_log_error("%s", error.detail);
+    return fb_exit_of(code);
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* Phases of the thread, and what is legal in each:
+ *
+ *     loading    submit refuses (FB_UNAVAILABLE); nothing is on the shelf
+ *     serving    submit queues; redis_up says whether it refuses
+ *     stopping   submit refuses; what was queued is still committed and answered
+ */
+#include "server/writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#define BATCH_MAX        512
+#define TICK_MS          1000 /* without news for so long, heads are compared */
+#define RETRY_MS_MIN     50   /* between attempts to reach Redis */
+#define RETRY_MS_MAX     1000
+#define WAIT_ON_LOOPS_MS 100 /* then it looks again whether all loops have the snapshot */
+
+struct fb_writer {
+    fb_fleet_t *fleet;
+    fb_writer_config_t config;
+    fb_writer_state_t state;
+    pthread_t thread;
+    bool started;
+    sem_t taken;           /* posted by loops */
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t wake;
+    fb_write_t *first, **last;
+    size_t queued;
+    bool ready;
+    bool stopping;
+};
+
+static void set_u64(atomic_uint_fast64_t *number, uint64_t value)
+{
+    atomic_store_explicit(number, value, memory_order_relaxed);
+}
+
+static void add_u64(atomic_uint_fast64_t *number, uint64_t value)
+{
+    atomic_fetch_add_explicit(number, value, memory_order_relaxed);
+}
+
+static bool redis_up(const fb_writer_t *writer)
+{
+    return atomic_load_explicit(&writer->state.redis_up, memory_order_relaxed);
+}
+
+static void note_contact(fb_writer_t *writer, bool up, const fb_error_t *error)
+{
+    if (up)
+        set_u64(&writer->state.contact_ms, fb_clock_monotonic_ms());
+    if (up == redis_up(writer))
+        return;
+    atomic_store_explicit(&writer->state.redis_up, up, memory_order_relaxed);
+    if (up)
+        fb_log_info("Redis answers; writes are taken");
+    else
+        fb_log_error("Redis does not answer, writes get 503 until it does: %s", error->detail);
+}
+
+/* --- the queue --------------------------------------------------------------------------- */
+
+fb_code_t fb_writer_submit(fb_writer_t *writer, fb_write_t *write, fb_error_t *error)
+{
+    fb_code_t code = FB_OK;
+    write->next = NULL;
+    write->deadline_ms = fb_clock_monotonic_ms() + writer->config.deadline_ms;
+    pthread_mutex_lock(&writer->mutex);
+    if (!writer->ready || writer->stopping || !redis_up(writer)) {
+        code = fb_fail(error, FB_UNAVAILABLE, "writes are not taken now: %s",
+                       writer->stopping ? "this instance is ending"
+                       : writer->ready  ? "Redis does not answer"
+                                        : "the fleet is being loaded");
+    } else if (writer->queued >= writer->config.queue_max) {
+        code = fb_fail(error, FB_QUEUE_FULL, "%zu writes are waiting already", writer->queued);
+    } else {
+        *writer->last = write;
+        writer->last = &write->next;
+        set_u64(&writer->state.queued, ++writer->queued);
+        pthread_cond_signal(&writer->wake);
+    }
+    pthread_mutex_unlock(&writer->mutex);
+    return code;
+}
+
+static size_t take_batch(fb_writer_t *writer, fb_write_t **batch)
+{
+    size_t count = 0;
+    while (count < BATCH_MAX && writer->first != NULL) {
+        fb_write_t *write = writer->first;
+        writer->first = write->next;
+        write->next = NULL;
+        batch[count++] = write;
+    }
+    if (writer->first == NULL)
+        writer->last = &writer->first;
+    writer->queued -= count;
+    set_u64(&writer->state.queued, writer->queued);
+    return count;
+}
+
+/* Waits for writes, at most until `until_ms`; `*stopping` says that no more will come. */
+static size_t wait_for_batch(fb_writer_t *writer, fb_write_t **batch, uint64_t until_ms,
+                             bool *stopping)
+{
+    struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000) * 1000000};
+    pthread_mutex_lock(&writer->mutex);
+    while (writer->first == NULL && !writer->stopping) {
+        if (pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) == ETIMEDOUT)
+            break;
+    }
+    size_t count = take_batch(writer, batch);
+    *stopping = writer->stopping && writer->first == NULL;
+    pthread_mutex_unlock(&writer->mutex);
+    return count;
+}
+
+/* --- snapshots on their way to the loops ------------------------------------------------- */
+
+void fb_writer_taken(fb_writer_t *writer)
+{
+    sem_post(&writer->taken);
+}
+
+static void wait_for_loops(fb_writer_t *writer, uint64_t number)
+{
+    while (fb_shelf_reached(fb_fleet_shelf(writer->fleet)) < number) {
+        uint64_t ms = fb_clock_monotonic_ms() + WAIT_ON_LOOPS_MS;
+        struct timespec until = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+        sem_clockwait(&writer->taken, CLOCK_MONOTONIC, &until);
+    }
+}
+
+/* After anything that may have put a snapshot on the shelf: all loops have it when it returns. */
+static void publish(fb_writer_t *writer)
+{
+    fb_shelf_t *shelf = fb_fleet_shelf(writer->fleet);
+    while (sem_trywait(&writer->taken) == 0)
+        continue; /* what loops said of earlier snapshots */
+    set_u64(&writer->state.snapshot_ms, fb_clock_monotonic_ms());
+    set_u64(&writer->state.revision, fb_fleet_current(writer->fleet)->position.revision);
+    writer->config.on_published(writer->config.context);
+    wait_for_loops(writer, fb_fleet_shelf_number(writer->fleet));
+    fb_shelf_reclaim(shelf);
+}
+
+static void turn_day(fb_writer_t *writer)
+{
+    fb_day_t today = fb_zone_day(fb_clock_now());
+    if (today == fb_fleet_current(writer->fleet)->today)
+        return;
+    fb_fleet_set_today(writer->fleet, today);
+    publish(writer);
+}
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
+{
+    fb_error_t error = {0};
+    const fb_snapshot_t *before = fb_fleet_current(writer->fleet);
+    fb_code_t code = fb_fleet_commit(writer->fleet, batch, count, batch[0]->deadline_ms, &error);
+    note_contact(writer, code != FB_UNAVAILABLE && code != FB_OUTCOME_UNKNOWN, &error);
+    if (fb_fleet_current(writer->fleet) != before)
+        publish(writer);
+    add_u64(&writer->state.batches_total, 1);
+    for (size_t i = 0; i < count; i++) {
+        bool planned = batch[i]->error.code == FB_OK;
+        if (planned && code != FB_OK)
+            batch[i]->error = error;
+        if (planned)
+            add_u64(code == FB_OK ? &writer->state.landed_total : &writer->state.failed_total, 1);
+        batch[i]->on_done(batch[i]);
+    }
+}
+
+static void follow_log(fb_writer_t *writer)
+{
+    fb_error_t error = {0};
+    const fb_snapshot_t *before = fb_fleet_current(writer->fleet);
+    fb_code_t code = fb_fleet_catch_up(writer->fleet, &error);
+    if (code != FB_OK && code != FB_UNAVAILABLE)
+        fb_log_error("following the log: %s", error.detail);
+    note_contact(writer, code == FB_OK, &error);
+    if (fb_fleet_current(writer->fleet) != before)
+        publish(writer);
+}
+
+/* Until it succeeds or the server ends. */
+static bool load(fb_writer_t *writer)
+{
+    uint64_t wait_ms = RETRY_MS_MIN;
+    for (;;) {
+        fb_error_t error = {0};
+        uint64_t begun_ms = fb_clock_monotonic_ms();
+        if (fb_fleet_load(writer->fleet, &error) == FB_OK) {
+            const fb_snapshot_t *first = fb_fleet_current(writer->fleet);
+            fb_log_info("loaded revision %s.%llu in %llu ms", first->position.epoch,
+                        (unsigned long long)first->position.revision,
+                        (unsigned long long)(fb_clock_monotonic_ms() - begun_ms));
+            return true;
+        }
+        fb_log_error("loading the fleet: %s", error.detail);
+        pthread_mutex_lock(&writer->mutex);
+        uint64_t until_ms = fb_clock_monotonic_ms() + wait_ms;
+        struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000) * 1000000};
+        while (!writer->stopping &&
+               pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) != ETIMEDOUT)
+            continue;
+        bool stopping = writer->stopping;
+        pthread_mutex_unlock(&writer->mutex);
+        if (stopping)
+            return false;
+        wait_ms = wait_ms * 2 < RETRY_MS_MAX ? wait_ms * 2 : RETRY_MS_MAX;
+    }
+}
+
+static void become_ready(fb_writer_t *writer)
+{
+    fb_error_t none = {0};
+    note_contact(writer, true, &none);
+    publish(writer);
+    pthread_mutex_lock(&writer->mutex);
+    writer->ready = true;
+    pthread_mutex_unlock(&writer->mutex);
+    writer->config.on_ready(writer->config.context);
+}
+
+static void *run(void *argument)
+{
+    fb_writer_t *writer = argument;
+    fb_write_t *batch[BATCH_MAX];
+    bool stopping = false;
+    uint64_t retry_ms = RETRY_MS_MIN;
+    if (!load(writer))
+        return NULL;
+    become_ready(writer);
+    while (!stopping) {
+        uint64_t now_ms = fb_clock_monotonic_ms();
+        uint64_t wait_ms = redis_up(writer) ? TICK_MS : retry_ms;
+        size_t count = wait_for_batch(writer, batch, now_ms + wait_ms, &stopping);
+        turn_day(writer);
+        if (count > 0)
+            commit_batch(writer, batch, count);
+        else if (!stopping)
+            follow_log(writer);
+        retry_ms = redis_up(writer)              ? RETRY_MS_MIN
+                   : retry_ms * 2 < RETRY_MS_MAX ? retry_ms * 2
+                                                 : RETRY_MS_MAX;
+    }
+    return NULL;
+}
+
+fb_writer_t *fb_writer_create(const fb_writer_config_t *config)
+{
+    fb_writer_t *writer = fb_alloc_zero(1, sizeof(*writer));
+    pthread_condattr_t monotonic;
+    writer->config = *config;
+    writer->last = &writer->first;
+    fb_assert(sem_init(&writer->taken, 0, 0) == 0);
+    pthread_mutex_init(&writer->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&writer->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return writer;
+}
+
+void fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet)
+{
+    writer->fleet = fleet;
+    fb_assert(pthread_create(&writer->thread, NULL, run, writer) == 0);
+    writer->started = true;
+}
+
+void fb_writer_stop(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    writer->stopping = true;
+    pthread_cond_broadcast(&writer->wake);
+    pthread_mutex_unlock(&writer->mutex);
+    if (writer->started)
+        pthread_join(writer->thread, NULL);
+    writer->started = false;
+}
+
+void fb_writer_destroy(fb_writer_t **writer)
+{
+    fb_writer_t *gone = *writer;
+    fb_assert(!gone->started);
+    pthread_cond_destroy(&gone->wake);
+    pthread_mutex_destroy(&gone->mutex);
+    sem_destroy(&gone->taken);
+    free(gone);
+    *writer = NULL;
+}
+
+const fb_writer_state_t *fb_writer_state(const fb_writer_t *writer)
+{
+    return &writer->state;
+}
