@@ -38,10 +38,19 @@ static void cut_at_character(char *text, size_t size)
         text[start - 1] = '\0';
 }
 
+/* What users sent may be no UTF-8, and an error repeats some of it. */
+static void make_utf8(char *text, size_t size)
+{
+    cut_at_character(text, size);
+    size_t len = strlen(text), at = 0;
+    while ((at += fb_slice_utf8_prefix((fb_slice_t){text + at, len - at})) < len)
+        text[at] = '?';
+}
+
 static void format_text(char *text, size_t size, const char *format, va_list args)
 {
     vsnprintf(text, size, format, args);
-    cut_at_character(text, size);
+    make_utf8(text, size);
 }
 
 fb_code_t fb_fail(fb_error_t *error, fb_code_t code, const char *format, ...)
@@ -71,7 +80,7 @@ fb_code_t fb_fail_field(fb_error_t *error, fb_code_t code, fb_slice_t field, con
         int room = (int)sizeof(entry->field) - 1;
         int shown = field.len < (size_t)room ? (int)field.len : room;
         snprintf(entry->field, sizeof(entry->field), "%.*s", shown, field.at);
-        cut_at_character(entry->field, sizeof(entry->field));
+        make_utf8(entry->field, sizeof(entry->field));
         memcpy(entry->detail, detail, sizeof(detail));
     }
     error->field_count++;

@@ -51,7 +51,7 @@ static size_t utf8_length(unsigned char lead, uint32_t *least)
     return 0;
 }
 
-bool fb_slice_is_utf8(fb_slice_t text)
+size_t fb_slice_utf8_prefix(fb_slice_t text)
 {
     size_t at = 0;
     while (at < text.len) {
@@ -63,16 +63,22 @@ bool fb_slice_is_utf8(fb_slice_t text)
         uint32_t least = 0;
         size_t length = utf8_length(*p, &least);
         if (length == 0 || text.len - at < length)
-            return false;
+            break;
         uint32_t point = *p & (0x7Fu >> length);
+        bool continued = true;
         for (size_t i = 1; i < length; i++) {
-            if ((p[i] & 0xC0) != 0x80)
-                return false;
+            continued = continued && (p[i] & 0xC0) == 0x80;
             point = (point << 6) | (p[i] & 0x3Fu);
         }
-        if (point < least || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
-            return false;
+        if (!continued || point < least || point > 0x10FFFF ||
+            (point >= 0xD800 && point <= 0xDFFF))
+            break;
         at += length;
     }
-    return true;
+    return at;
+}
+
+bool fb_slice_is_utf8(fb_slice_t text)
+{
+    return fb_slice_utf8_prefix(text) == text.len;
 }

@@ -38,3 +38,5 @@ bool fb_slice_to_u64(fb_slice_t text, uint64_t max, uint64_t *number);
 bool fb_slice_to_i64(fb_slice_t text, int64_t *number);
 /* Is it well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
 bool fb_slice_is_utf8(fb_slice_t text);
+/* How many bytes of it, from its beginning, are well-formed UTF-8. */
+size_t fb_slice_utf8_prefix(fb_slice_t text);
