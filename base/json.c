@@ -43,7 +43,8 @@ fb_code_t fb_json_parse_object(fb_slice_t text, json_t **object, fb_error_t *err
     *object = NULL;
     if (text.len == 0)
         return fb_fail(error, FB_MALFORMED, "the body is empty; a JSON object is expected");
-    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL;
+    size_t flags =
+        JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
     json_t *value = json_loadb(text.at, text.len, flags, &fault);
     if (value == NULL)
         return fail_syntax(text, &fault, error);

@@ -90,7 +90,7 @@ static void report_words(fb_private_redis_t *redis, int status, fb_error_t *erro
     for (const char *end; (end = memchr(said.at + at, '\n', said.len - at)) != NULL;
          at = (size_t)(end - said.at) + 1) {
         fb_slice_t line = {said.at + at, (size_t)(end - said.at) - at};
-        fb_log_error("private redis: %.*s", FB_PRINT(text_of_line(line)));
+        fb_log_info("private redis: %.*s", FB_PRINT(text_of_line(line)));
     }
     fb_slice_t last = text_of_line((fb_slice_t){said.at + at, said.len - at});
     fb_fail(error, FB_UNAVAILABLE, "private redis in %s ended with status %d: %.*s",
@@ -206,7 +206,8 @@ static bool answers(fb_redis_link_t *link, fb_error_t *error)
 }
 
 /* Until it answers (RUNNING), or the supervisor has given up, or the time is over. */
-static fb_code_t wait_ready(fb_private_redis_t *redis, unsigned wait_ms, fb_error_t *error)
+static fb_code_t wait_ready(fb_private_redis_t *redis, unsigned wait_ms,
+                            const fb_private_redis_options_t *with, fb_error_t *error)
 {
     fb_redis_url_t url;
     fb_error_t last = {0};
@@ -225,7 +226,7 @@ static fb_code_t wait_ready(fb_private_redis_t *redis, unsigned wait_ms, fb_erro
             wait_until(redis, now_ms + READY_POLL_MS);
         ended = redis->ended;
         pthread_mutex_unlock(&redis->mutex);
-        if (ready || ended || now_ms >= deadline_ms)
+        if (ready || ended || now_ms >= deadline_ms || fb_private_redis_cancelled(with))
             break;
         if (now_ms >= progress_ms) {
             log_progress(link);
@@ -237,6 +238,8 @@ static fb_code_t wait_ready(fb_private_redis_t *redis, unsigned wait_ms, fb_erro
         *error = redis->error;
         return error->code;
     }
+    if (!ready && now_ms < deadline_ms)
+        return fb_fail(error, FB_UNAVAILABLE, "the start of the private redis was given up");
     if (!ready)
         return fb_fail(error, FB_UNAVAILABLE,
                        "private redis in %s does not answer after %u ms: %.150s", redis->directory,
@@ -305,7 +308,7 @@ fb_code_t fb_private_redis_start(const char *directory, const fb_private_redis_o
         code = make_url(self, error);
     if (code == FB_OK)
         code = fb_redis_process_lock(self->directory, given_or(with->lock_wait_ms, LOCK_WAIT_MS),
-                                     &self->process.lock_fd, error);
+                                     with, &self->process.lock_fd, error);
     if (code == FB_OK)
         code = fb_redis_process_configure(self->directory, error);
     if (code == FB_OK) {
@@ -317,7 +320,7 @@ fb_code_t fb_private_redis_start(const char *directory, const fb_private_redis_o
         dispose(self);
         return code;
     }
-    code = wait_ready(self, given_or(with->ready_wait_ms, READY_WAIT_MS), error);
+    code = wait_ready(self, given_or(with->ready_wait_ms, READY_WAIT_MS), with, error);
     if (code != FB_OK)
         fb_private_redis_stop(&self);
     *redis = self;

@@ -23,11 +23,15 @@ typedef struct {
     /* How long to wait for a predecessor that is just ending, for the first answer (a large file
      * takes its time), and for its end before it is killed. 0: 10 s, 10 min, 10 s. */
     unsigned lock_wait_ms, ready_wait_ms, stop_wait_ms;
+    /* Asked some times a second while the start waits: true gives it up. NULL: never. */
+    bool (*is_cancelled)(void *context);
+    void *context;
 } fb_private_redis_options_t;
 
 /* Returns FB_OK once it answers. `directory` is made (mode 0700) where it is missing. FB_IN_USE
  * names the process that has it; FB_CONFIG, FB_IO: it cannot be used, or there is no such binary;
- * FB_UNAVAILABLE: it ended, with the last lines of its log, or did not answer in time.
+ * FB_UNAVAILABLE: it ended, with the last lines of its log, did not answer in time, or the start
+ * was cancelled.
  * `options` may be NULL. */
 fb_code_t fb_private_redis_start(const char *directory, const fb_private_redis_options_t *options,
                                  fb_private_redis_t **redis, fb_error_t *error);

@@ -2,6 +2,7 @@
 #include "persistence/redis_link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -90,6 +91,7 @@ static fb_code_t connect_context(fb_redis_link_t *link, fb_error_t *error)
         return lost(link, link->context->errstr, error);
     if (redisSetTimeout(link->context, link->timeout) != REDIS_OK)
         return lost(link, link->context->errstr, error);
+    fcntl(link->context->fd, F_SETFD, FD_CLOEXEC); /* hiredis does not */
     if (!url->is_unix)
         redisEnableKeepAlive(link->context);
     /* Keep the parser's buffer between replies: loads would allocate it anew all the time. */

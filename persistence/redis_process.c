@@ -105,7 +105,13 @@ static long read_pid(int fd)
     return len > 0 ? strtol(text, NULL, 10) : 0;
 }
 
-fb_code_t fb_redis_process_lock(const char *directory, unsigned wait_ms, int *lock_fd,
+bool fb_private_redis_cancelled(const fb_private_redis_options_t *options)
+{
+    return options->is_cancelled != NULL && options->is_cancelled(options->context);
+}
+
+fb_code_t fb_redis_process_lock(const char *directory, unsigned wait_ms,
+                                const fb_private_redis_options_t *options, int *lock_fd,
                                 fb_error_t *error)
 {
     uint64_t deadline = fb_clock_monotonic_ms() + wait_ms;
@@ -117,7 +123,7 @@ fb_code_t fb_redis_process_lock(const char *directory, unsigned wait_ms, int *lo
         fb_code_t code = FB_OK;
         if (errno != EWOULDBLOCK && errno != EINTR)
             code = fb_fail(error, FB_IO, "cannot lock %s/lock: %s", directory, strerror(errno));
-        else if (fb_clock_monotonic_ms() >= deadline)
+        else if (fb_clock_monotonic_ms() >= deadline || fb_private_redis_cancelled(options))
             code = fb_fail(error, FB_IN_USE,
                            "process %ld, or the redis-server that it started, uses %s",
                            read_pid(fd), directory);

@@ -4,7 +4,7 @@
 #include <sys/types.h>
 
 #include "base/buffer.h"
-#include "base/error.h"
+#include "persistence/private_redis.h"
 
 /* The parts of private_redis.c that deal with the system: its files, and one process. */
 
@@ -13,8 +13,11 @@ fb_code_t fb_redis_process_find(const char *name, char **path, fb_error_t *error
 
 /* Makes the directory (its parent must be there); `*path` is its absolute path, malloc'd. */
 fb_code_t fb_redis_process_directory(const char *directory, char **path, fb_error_t *error);
-/* Locks DIR/lock and writes our pid into it. FB_IN_USE after `wait_ms`. */
-fb_code_t fb_redis_process_lock(const char *directory, unsigned wait_ms, int *lock_fd,
+/* Is the start that has these options to be given up? */
+bool fb_private_redis_cancelled(const fb_private_redis_options_t *options);
+/* Locks DIR/lock and writes our pid into it. FB_IN_USE after `wait_ms`, or when it is cancelled. */
+fb_code_t fb_redis_process_lock(const char *directory, unsigned wait_ms,
+                                const fb_private_redis_options_t *options, int *lock_fd,
                                 fb_error_t *error);
 /* Writes DIR/redis.conf. */
 fb_code_t fb_redis_process_configure(const char *directory, fb_error_t *error);

@@ -39,23 +39,32 @@ static bool is_hex(const redisReply *reply, size_t len)
 fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
 {
     bool fresh;
-    redisReply *reply = NULL;
     fb_code_t code = fb_redis_link_open(self->link, &fresh, error);
-    if (code != FB_OK || !fresh)
-        return code;
+    if (fresh)
+        self->has_library = false;
+    return code;
+}
+
+/* Opens the link for a call of commit.lua, which is loaded once a connection. Reading does without
+ * it, so that a Redis that takes no writes now (OOM, READONLY, ...) can still be read. */
+static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
+{
+    redisReply *reply = NULL;
     fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"),
                           fb_embedded_commit_lua()};
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code != FB_OK || self->has_library)
+        return code;
     fb_redis_link_append(self->link, words, 4);
     code = fb_redis_link_flush(self->link, error);
     if (code == FB_OK)
         code = fb_redis_link_reply(self->link, &reply, error);
-    /* Who may not load functions may find it loaded by somebody who may: a commit will tell. */
+    /* Who may not load functions may find it loaded by somebody who may: the call will tell. */
     bool forbidden =
         code == FB_OK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM ", 7) == 0;
-    if (code == FB_OK && reply->type == REDIS_REPLY_ERROR && !forbidden) {
+    if (code == FB_OK && reply->type == REDIS_REPLY_ERROR && !forbidden)
         code = fb_redis_link_refused(self->link, reply_slice(reply), error);
-        fb_redis_link_close(self->link);
-    }
+    self->has_library = code == FB_OK;
     freeReplyObject(reply);
     return code;
 }
@@ -114,7 +123,10 @@ static fb_code_t redis_head(fb_store_t *store, fb_position_t *head, fb_error_t *
             fb_slice(self->head_key), FB_SLICE(STR(FB_SCHEMA_VERSION)), fb_slice(epoch),
             fb_slice(chain_zero)};
         freeReplyObject(reply);
-        code = fb_redis_link_call(self->link, init, 7, &reply, error);
+        reply = NULL;
+        code = open_for_call(self, error);
+        if (code == FB_OK)
+            code = fb_redis_link_call(self->link, init, 7, &reply, error);
     }
     if (code == FB_OK)
         code = read_head(self, reply, head, error);
@@ -173,7 +185,7 @@ static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
     redisReply *reply = NULL;
     fb_code_t code = fb_store_check_commit(expected, entries, count, error);
     if (code == FB_OK)
-        code = fb_store_redis_open(self, error);
+        code = open_for_call(self, error);
     if (code != FB_OK)
         return code;
     append_commit(self, expected, entries, count);

@@ -14,6 +14,7 @@ typedef struct {
     char log_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
     uint64_t log_length;
     fb_redis_link_t *link;
+    bool has_library; /* commit.lua was loaded over this connection */
     fb_buffer_t text; /* the sentence of durability */
 } fb_store_redis_t;
 
@@ -22,7 +23,7 @@ static inline fb_store_redis_t *fb_store_redis(fb_store_t *store)
     return (fb_store_redis_t *)store;
 }
 
-/* Opens the link; on a new connection, loads commit.lua. */
+/* Opens the link, for reading. */
 fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error);
 
 /* The `load` of the contract. */

@@ -75,10 +75,8 @@ static void put_bound(fb_buffer_t *buffer, const fb_field_t *field, int64_t boun
     fb_field_put_text(field, &value, buffer);
 }
 
-static fb_code_t check_number(const fb_field_t *field, int64_t number, fb_error_t *error)
+static fb_code_t fail_range(const fb_field_t *field, fb_error_t *error)
 {
-    if (number >= field->min && number <= field->max)
-        return FB_OK;
     fb_buffer_t bounds = {0};
     put_bound(&bounds, field, field->min);
     fb_buffer_put_literal(&bounds, " and ");
@@ -87,6 +85,12 @@ static fb_code_t check_number(const fb_field_t *field, int64_t number, fb_error_
                   FB_PRINT(fb_buffer_slice(&bounds)));
     fb_buffer_dispose(&bounds);
     return error->code;
+}
+
+static fb_code_t check_number(const fb_field_t *field, int64_t number, fb_error_t *error)
+{
+    bool within = number >= field->min && number <= field->max;
+    return within ? FB_OK : fail_range(field, error);
 }
 
 static fb_code_t read_date(const fb_field_t *field, fb_slice_t text, fb_code_t shape_code,
@@ -111,7 +115,7 @@ static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *va
                             fb_error_t *error)
 {
     if (fabs(real) > EXACT_MAX / 100)
-        return check_number(field, real > 0 ? INT64_MAX : INT64_MIN, error);
+        return fail_range(field, error);
     int64_t minor = llround(real * 100);
     /* A decimal with two places and its nearest double name each other, so this is exact. */
     if ((double)minor / 100.0 != real)
@@ -124,7 +128,7 @@ static fb_code_t read_integer(const fb_field_t *field, double real, fb_value_t *
                               fb_error_t *error)
 {
     if (fabs(real) > EXACT_MAX)
-        return check_number(field, real > 0 ? INT64_MAX : INT64_MIN, error);
+        return fail_range(field, error);
     if (real != floor(real))
         return fb_fail_field(error, FB_INVALID, name_of(field), "must be a whole number");
     value->number = (int64_t)real;
@@ -178,15 +182,32 @@ fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, fb_val
                          kind_expected(field->kind));
 }
 
+/* Is it a decimal number that has more digits than an int64_t holds? */
+static bool is_beyond(fb_slice_t text)
+{
+    uint64_t head;
+    size_t sign = text.len > 0 && text.at[0] == '-' ? 1 : 0;
+    size_t digits = text.len - sign;
+    if (digits < 19 || !fb_slice_to_u64((fb_slice_t){text.at + sign, 19}, UINT64_MAX, &head))
+        return false;
+    for (size_t i = sign + 19; i < text.len; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9')
+            return false;
+    }
+    return true;
+}
+
 fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value_t *value,
                               fb_error_t *error)
 {
     *value = (fb_value_t){.given = true, .text = text};
     switch (field->kind) {
     case FB_KIND_INTEGER:
-        if (!fb_slice_to_i64(text, &value->number))
-            break;
-        return check_number(field, value->number, error);
+        if (fb_slice_to_i64(text, &value->number))
+            return check_number(field, value->number, error);
+        if (is_beyond(text))
+            return fail_range(field, error);
+        break;
     case FB_KIND_DATE:
         return read_date(field, text, FB_MALFORMED, value, error);
     case FB_KIND_TEXT:
@@ -232,20 +253,21 @@ void fb_field_put_text(const fb_field_t *field, const fb_value_t *value, fb_buff
 
 static bool money_from_text(fb_slice_t text, int64_t *minor)
 {
-    uint64_t whole, cents;
+    uint64_t whole;
     bool negative = text.len > 0 && text.at[0] == '-';
+    uint64_t most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
     if (negative)
         text = (fb_slice_t){text.at + 1, text.len - 1};
     if (text.len < 4 || text.at[text.len - 3] != '.' ||
-        !fb_slice_to_u64((fb_slice_t){text.at, text.len - 3}, INT64_MAX / 100 - 1, &whole))
+        !fb_slice_to_u64((fb_slice_t){text.at, text.len - 3}, most / 100, &whole))
         return false;
     const char *two = text.at + text.len - 2;
     if (two[0] < '0' || two[0] > '9' || two[1] < '0' || two[1] > '9')
         return false;
-    cents = (uint64_t)(two[0] - '0') * 10 + (uint64_t)(two[1] - '0');
-    *minor = (int64_t)(whole * 100 + cents);
-    if (negative)
-        *minor = -*minor;
+    uint64_t magnitude = whole * 100 + (uint64_t)(two[0] - '0') * 10 + (uint64_t)(two[1] - '0');
+    if (magnitude > most || (negative && magnitude == 0))
+        return false;
+    *minor = negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
     return true;
 }
 
@@ -255,8 +277,10 @@ bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *va
     *value = (fb_value_t){.given = true, .text = text};
     switch (field->kind) {
     case FB_KIND_INTEGER:
-    case FB_KIND_BOOLEAN:
         return fb_slice_to_i64(text, &value->number);
+    case FB_KIND_BOOLEAN:
+        value->number = fb_slice_is(text, "1");
+        return value->number == 1 || fb_slice_is(text, "0");
     case FB_KIND_MONEY:
         return money_from_text(text, &value->number);
     case FB_KIND_TEXT:

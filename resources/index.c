@@ -131,9 +131,9 @@ static void clear_facets(fb_index_t *index, fb_build_t *build)
 
 static void clear_children(fb_index_t *index, fb_build_t *build)
 {
-    uint32_t parent = 0;
+    uint32_t parent = 1; /* no id is 0: that is what follows upon the last one */
     const fb_children_t *children;
-    for (; (children = fb_table_next(&index->children, &parent)) != NULL; parent++)
+    for (; parent != 0 && (children = fb_table_next(&index->children, &parent)); parent++)
         fb_build_retire(build, children);
     fb_table_clear(&index->children, build);
 }

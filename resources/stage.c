@@ -168,9 +168,9 @@ static void retire_family(fb_stage_t *stage, unsigned family)
 {
     fb_family_t *rows = &stage->next->families[family];
     const fb_row_t *row;
-    uint32_t id = 0;
     fb_index_clear(stage->next, stage->build, family);
-    for (; (row = fb_table_next(&rows->rows, &id)) != NULL; id++)
+    /* No id is 0: that is what follows upon the last one that there can be. */
+    for (uint32_t id = 1; id != 0 && (row = fb_table_next(&rows->rows, &id)) != NULL; id++)
         fb_build_retire(stage->build, row);
     fb_table_clear(&rows->rows, stage->build);
     fb_bitmap_clear(&rows->exists, stage->build);

@@ -1,6 +1,57 @@
 /* SPDX-License-Identifier: MIT */
-
 #include "server/h2_guard.h"
+
+/* What is wrong with HTTP/2 in libh2o 2.2.5, and which function is replaced for it. The library
+ * calls its exported functions through its jump table, so one of the same name in the program
+ * takes its place, and finds the library's own with dlsym(RTLD_NEXT). A connection belongs to
+ * one thread: nothing is locked. tests/unit/server/test_h2_guard.c attacks each fault.
+ *
+ * h2o_http2_stream_send_pending_data, h2o_http2_stream_reset, h2o_http2_stream_close:
+ *   A stream whose last bytes are being written, or that is reset while bytes are, lives on in
+ *   the state END_STREAM and no longer counts as running.
+ *   - Abort: a window that opens meanwhile, by WINDOW_UPDATE or SETTINGS, fails an assertion of
+ *     update_stream_output_window. Here the window of such a stream is shut for good.
+ *   - Abort: with max_concurrent_requests_per_connection below 100, a frame that comes while
+ *     requests wait for such a stream fails an assertion of update_idle_timeout. Here such a
+ *     stream counts as running until it is written.
+ *   - Loss: a graceful shutdown closes a connection on which nothing runs, and cuts off up to 80
+ *     kB of the last answer. Closed by the same count.
+ * h2o_http2_stream_reset:
+ *   - CVE-2023-44487, CVE-2025-8671: a reset stream does not count as concurrent, so a client
+ *     begins as many requests as it can send. Here all resets of a connection are counted,
+ *     whichever side does them, and it is closed beyond a rate.
+ * h2o_http2_decode_frame:
+ *   - Hang: while a connection goes away in a graceful shutdown, a CONTINUATION is consumed as 0
+ *     bytes, over and over. Here the connection is closed.
+ *   - Use after free: a CONTINUATION ends the header block of whatever stream it names. A stream
+ *     can so go on to take bytes for a body that its request already points to. Here it must
+ *     name the stream of the HEADERS before it.
+ *   - Growth: reading stops at 512 kB of unwritten answers, but what has been read by then,
+ *     often megabytes, is answered too (PING, SETTINGS, frames of closed streams). Here the
+ *     connection is closed.
+ *   - Noise: each frame of an unknown type prints a line. Here it becomes a SETTINGS with ACK,
+ *     which nobody heeds.
+ * h2o_http2_accept, h2o_socket_read_start:
+ *   - The functions above are not told the connection. These two put a callback of ours before
+ *     the library's, which notes whose input is parsed.
+ *   - Growth: a connection that is closing, but still writes, goes on to read, and keeps what it
+ *     reads unparsed, in memory and then in temporary files. Here it stops to read.
+ * h2o_http2_decode_data_payload:
+ *   - Growth: max_request_entity_size bounds one body, of which a connection can send 100 at a
+ *     time. Here all of a connection together are bounded, and a stream beyond that is refused.
+ * h2o_hpack_parse_headers:
+ *   - Growth: only the block is bounded, at 417,792 bytes. Each byte of it can be a field, which
+ *     takes some 130 bytes for as long as the stream lives. Here fields and bytes are bounded.
+ *   - Growth: the header cache-digest is decoded into 85 times its size, for a push that this
+ *     server does not do. Here it is not decoded.
+ * h2o_http2_handle_upgrade:
+ *   - Crash: from a request for an upgrade from HTTP/1.1 until its 101 is written, a connection
+ *     has no socket, but a graceful shutdown uses it. Here there is no such upgrade, as in RFC
+ *     9113: clients begin with the preface of HTTP/2.
+ *
+ * Left as it is: floods of PING, SETTINGS, PRIORITY and WINDOW_UPDATE and of empty DATA,
+ * CONTINUATION and unknown frames cost 1 to 20 ns a byte, a small request 60 to 90. Peers that
+ * are slow are the business of server/sweep.h. */
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -118,8 +169,10 @@ static size_t unread_bytes(const h2o_http2_conn_t *conn)
 static ssize_t judge_fragment(h2o_http2_conn_t *conn, const h2o_http2_frame_t *frame, ssize_t len,
                               const char **err_desc)
 {
-    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED)
+    if (conn->state >= H2O_HTTP2_CONN_STATE_HALF_CLOSED) {
+        COUNT(closed_fragments);
         return close_for(err_desc, "shutting down", H2O_HTTP2_ERROR_INTERNAL);
+    }
     if (frame->stream_id != (*open_block(conn) & ~CONDEMNED)) {
         COUNT(closed_fragments);
         return close_for(err_desc, "CONTINUATION of another stream", H2O_HTTP2_ERROR_PROTOCOL);

@@ -22,7 +22,8 @@ typedef struct {
     uint64_t closed_resets;    /* connections closed: too many of them */
     uint64_t closed_unread;    /* … it sends, and does not read the answers */
     uint64_t closed_headers;   /* … too many header fields, or too many bytes of them */
-    uint64_t closed_fragments; /* … header fields in parts that do not belong together */
+    uint64_t closed_fragments; /* … parts of header fields of different streams, or of a connection
+                                  that goes away */
     uint64_t refused_bodies;   /* streams reset: the bodies of a connection hold too much memory */
     uint64_t skipped_frames;   /* of types that HTTP/2 does not know */
     uint64_t ignored_upgrades; /* requests with `Upgrade: h2c`, answered in HTTP/1.1 */

@@ -4,21 +4,16 @@
 #include "base/log.h"
 #include "persistence/store_redis.h"
 
-static fb_code_t start_private_redis(fb_home_t *home, const fb_options_t *options,
-                                     fb_error_t *error)
-{
-    const fb_private_redis_options_t private_options = {.binary = options->redis_server};
-    return fb_private_redis_start(options->data, &private_options, &home->private_redis, error);
-}
-
 fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
-                       fb_error_t *error)
+                       bool (*is_cancelled)(void *context), void *context, fb_error_t *error)
 {
     fb_code_t code = FB_OK;
     fb_store_t *store = NULL;
     home->rules = (fb_rules_t){(const char *const *)options->types, options->type_count};
+    const fb_private_redis_options_t private_options = {
+        .binary = options->redis_server, .is_cancelled = is_cancelled, .context = context};
     if (options->redis == NULL)
-        code = start_private_redis(home, options, error);
+        code = fb_private_redis_start(options->data, &private_options, &home->private_redis, error);
     if (code != FB_OK)
         return code;
     const fb_store_redis_options_t store_options = {

@@ -13,9 +13,10 @@ typedef struct {
 } fb_home_t;
 
 /* Starts what has to be started; nothing is loaded yet. `home` is zeroed, and disposed of even
- * where this fails. Borrows the shelf and the options. */
+ * where this fails. Borrows the shelf and the options. `is_cancelled` (NULL: never) is asked while
+ * it waits for a private Redis, and then FB_UNAVAILABLE or FB_IN_USE is returned. */
 fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
-                       fb_error_t *error);
+                       bool (*is_cancelled)(void *context), void *context, fb_error_t *error);
 /* Says in the log what an acknowledgement is worth; FB_CONFIG where that is less than `require`
  * asks for. */
 fb_code_t fb_home_check_durability(fb_home_t *home, const fb_options_t *options, fb_error_t *error);

@@ -81,7 +81,7 @@ fb_exit_t fb_seed(const fb_options_t *options)
     fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
     fb_code_t code = fb_zone_set(options->zone, &error);
     if (code == FB_OK)
-        code = fb_home_open(&home, shelf, options, &error);
+        code = fb_home_open(&home, shelf, options, NULL, NULL, &error);
     if (code == FB_OK)
         code = fb_home_check_durability(&home, options, &error);
     if (code == FB_OK)

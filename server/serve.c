@@ -183,6 +183,15 @@ static int wait_for_signal(const serving_t *serving, uint64_t ms)
     return signal > 0 ? signal : 0;
 }
 
+/* Has one come that nobody has waited for yet? It stays pending. */
+static bool is_signal_pending(void *context)
+{
+    sigset_t pending;
+    (void)context;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 static void start_loops(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
@@ -207,7 +216,10 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
 {
     int signal = 0;
     const fb_options_t *options = serving->options;
-    fb_code_t code = fb_home_open(&serving->home, serving->server.shelf, options, error);
+    fb_code_t code = fb_home_open(&serving->home, serving->server.shelf, options, is_signal_pending,
+                                  NULL, error);
+    if (code != FB_OK && is_signal_pending(NULL))
+        return FB_OK; /* it was given up because we are to end */
     if (code == FB_OK) {
         code = fb_home_check_durability(&serving->home, options, error);
         if (code == FB_UNAVAILABLE) {

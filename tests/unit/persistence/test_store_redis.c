@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: MIT */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tests/unit/persistence/picture.h"
+
+/* What is true of the store in Redis alone: its keys, its faults, and what survives them. */
+
+static char directory[32];
+static fb_private_redis_t *redis;
+static fb_redis_link_t *outside; /* as redis-cli looks into it */
+
+typedef struct {
+    fb_store_t *store;
+    fb_position_t position;
+} subject_t;
+
+/* The options of the URL are "" or begin with "?". */
+static fb_store_t *open_store(const char *fleet, const char *options, unsigned timeout_ms)
+{
+    char url[FB_REDIS_URL_TEXT_BYTES + 64];
+    fb_store_t *store;
+    snprintf(url, sizeof(url), "%s%s", fb_private_redis_url(redis), options);
+    fb_store_redis_options_t with = {url, fleet, timeout_ms, 0};
+    assert_ok(fb_store_redis_create(&with, &store, error));
+    return store;
+}
+
+/* The fleet "f", which is a new one. */
+static subject_t begin(unsigned timeout_ms)
+{
+    subject_t subject = {.store = open_store("f", "", timeout_ms)};
+    fb_store_t *store = subject.store;
+    assert_string_equal(answer(outside, "FLUSHALL"), "OK");
+    assert_ok(store->vtable->head(store, &subject.position, error));
+    return subject;
+}
+
+static void end(subject_t *subject)
+{
+    subject->store->vtable->destroy(subject->store);
+}
+
+static void put(subject_t *subject, const char *payload)
+{
+    assert_ok(commit_text(subject->store, &subject->position, payload, error));
+}
+
+static const char one_put[] = "[[\"put\",\"machine\",42,{\"label\":\"Digger 7\"}]]";
+
+static void keys_are_as_redis_cli_shows_them(void **state)
+{
+    (void)state;
+    char command[200], expected[400];
+    subject_t subject = begin(5000);
+    put(&subject, one_put);
+    put(&subject, "[[\"days\",\"maintenance\",42,\"2026-11-21\",2,1]]");
+    snprintf(expected, sizeof(expected),
+             "schema 1 epoch %s revision 2 chain %s last_id:machine 42 "
+             "first_day:maintenance 2026-11-21 last_day:maintenance 2026-11-22",
+             subject.position.epoch, subject.position.chain);
+    assert_string_equal(answer(outside, "HGETALL fb:{f}:head"), expected);
+    assert_string_equal(answer(outside, "HGETALL fb:{f}:machine:42"), "label Digger 7");
+    assert_string_equal(answer(outside, "TYPE fb:{f}:machines"), "string");
+    assert_string_equal(answer(outside, "BITPOS fb:{f}:machines 1"), "42");
+    assert_string_equal(answer(outside, "BITPOS fb:{f}:maintenance:2026-11-21 1"), "42");
+    assert_string_equal(answer(outside, "BITCOUNT fb:{f}:maintenance:2026-11-22"), "1");
+    assert_string_equal(answer(outside, "TYPE fb:{f}:log"), "stream");
+    assert_string_equal(answer(outside, "DBSIZE"), "6");
+
+    redisReply *entries = ask(outside, "XRANGE fb:{f}:log 1-0 1-0");
+    snprintf(command, sizeof(command), "%032x", 1);
+    assert_int_equal(entries->elements, 1);
+    assert_string_equal(entries->element[0]->element[0]->str, "1-0");
+    redisReply *fields = entries->element[0]->element[1];
+    assert_int_equal(fields->elements, 6);
+    assert_string_equal(fields->element[0]->str, "chain");
+    assert_string_equal(fields->element[2]->str, "command");
+    assert_string_equal(fields->element[3]->str, command);
+    assert_string_equal(fields->element[4]->str, "change");
+    assert_string_equal(fields->element[5]->str, one_put);
+    freeReplyObject(entries);
+    end(&subject);
+}
+
+static void every_change_is_published_once(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_redis_link_t *listener = link_create(fb_private_redis_url(redis));
+    const char *batch[] = {one_put, "[ ]"};
+    freeReplyObject(ask(listener, "SUBSCRIBE fb:{f}:invalidate"));
+    assert_ok(commit_texts(subject.store, &subject.position, 7, batch, 2, error));
+    for (unsigned i = 0; i < 2; i++) {
+        char revision_command[100];
+        redisReply *message;
+        assert_ok(fb_redis_link_reply(listener, &message, error));
+        assert_int_equal(message->elements, 3);
+        const char *text = message->element[2]->str;
+        snprintf(revision_command, sizeof(revision_command), " %08x%024x ", 7, i + 1);
+        assert_int_equal(text[0], i == 0 ? '1' : '2');
+        assert_int_equal(strspn(text + 2, "0123456789abcdef"), FB_CHAIN_BYTES);
+        assert_memory_equal(text + 34, revision_command, 34);
+        assert_string_equal(text + 68, batch[i]);
+        if (i == 1)
+            assert_memory_equal(text + 2, subject.position.chain, FB_CHAIN_BYTES);
+        freeReplyObject(message);
+    }
+    fb_redis_link_destroy(&listener);
+    end(&subject);
+}
+
+static void a_row_that_vanished_is_not_loaded(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    put(&subject, one_put);
+    put(&subject, "[[\"put\",\"machine\",43,{\"label\":\"b\",\"extra\":\"c\",\"price\":\"\"}]]");
+    answer(outside, "DEL fb:{f}:machine:42");
+    assert_picture(subject.store, "machine 43: \"b\" - \"\"\nlast machine 43\n");
+    end(&subject);
+}
+
+static fb_code_t refuse_row(void *context, size_t family, uint32_t id, const fb_slice_t *texts,
+                            fb_error_t *error)
+{
+    (void)context;
+    (void)family;
+    (void)texts;
+    return fb_fail(error, FB_CONFLICT, "not %u", id);
+}
+
+static void a_load_that_is_given_up_leaves_the_store_usable(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_buffer_t payload = {0};
+    for (unsigned id = 1; id <= 5000; id++)
+        fb_buffer_printf(&payload, "%s[\"put\",\"machine\",%u,{\"label\":\"m%u\"}]",
+                         id > 1 ? "," : "[", id, id);
+    fb_buffer_put(&payload, "]", 2);
+    put(&subject, payload.at);
+    fb_buffer_dispose(&payload);
+    picture_t picture = {0};
+    fb_store_sink_t sink = {&picture, refuse_row, picture_on_day, picture_on_last_id};
+    fb_store_t *store = subject.store;
+    assert_code(FB_CONFLICT, store->vtable->load(store, &picture_schema, &sink, error));
+    fb_buffer_dispose(&picture.last_ids);
+    put(&subject, "[]");
+    char *text = picture_of(store);
+    assert_non_null(strstr(text, "machine 5000: \"m5000\" - -\n"));
+    free(text);
+    end(&subject);
+}
+
+/* Nothing has happened, and nothing will: `code` and a text of Redis. */
+static void assert_refused(subject_t *subject, fb_code_t code, const char *text)
+{
+    fb_error_t error = {0};
+    fb_code_t got = commit_text(subject->store, &subject->position,
+                                "[[\"put\",\"machine\",1,{\"label\":\"a\"}],"
+                                "[\"days\",\"booked\",1,\"2026-11-21\",2,1]]",
+                                &error);
+    if (got != code || strstr(error.detail, text) == NULL)
+        fail_msg("%s: %s", fb_code_name(got), error.detail);
+    assert_string_equal(answer(outside, "EXISTS fb:{f}:machine:1"), "0");
+    assert_string_equal(answer(outside, "EXISTS fb:{f}:booked:2026-11-21"), "0");
+}
+
+static void keys_of_a_wrong_type_stop_a_commit_before_it_writes(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"machines", "log", "booked:2026-11-22"};
+    for (size_t i = 0; i < 3; i++) {
+        char command[100];
+        subject_t subject = begin(5000);
+        snprintf(command, sizeof(command), "SADD fb:{f}:%s member", keys[i]);
+        assert_string_equal(answer(outside, command), "1");
+        assert_refused(&subject, FB_CONFIG, keys[i]);
+        assert_string_equal(answer(outside, "HGET fb:{f}:head revision"), "0");
+        end(&subject);
+    }
+}
+
+static void a_log_ahead_of_its_head_stops_a_commit_before_it_writes(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    assert_string_equal(answer(outside, "XADD fb:{f}:log 1-0 a b"), "1-0");
+    assert_refused(&subject, FB_CONFIG, "fb:{f}:log");
+    end(&subject);
+}
+
+static void a_bit_beyond_what_redis_allows_stops_a_commit_before_it_writes(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    answer(outside, "CONFIG SET proto-max-bulk-len 1048576");
+    assert_code(FB_CONFIG, commit_text(subject.store, &subject.position,
+                                       "[[\"put\",\"machine\",1,{\"label\":\"a\"}],"
+                                       "[\"put\",\"machine\",8388608,{\"label\":\"a\"}]]",
+                                       error));
+    assert_string_equal(answer(outside, "DBSIZE"), "1");
+    put(&subject, "[[\"put\",\"machine\",8388607,{\"label\":\"a\"}]]");
+    answer(outside, "CONFIG SET proto-max-bulk-len 536870912");
+    end(&subject);
+}
+
+static void a_strange_head_is_refused(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {
+        "HSET fb:{f}:head schema 2",  "HSET fb:{f}:head epoch x", "HSET fb:{f}:head revision -1",
+        "HDEL fb:{f}:head chain",     "HDEL fb:{f}:head schema",  "SET fb:{f}:head text",
+        "HSET fb:{f}:head chain 0000"};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        subject_t subject = begin(5000);
+        fb_store_t *store = subject.store;
+        answer(outside, commands[i]);
+        assert_code(FB_CONFIG, store->vtable->head(store, &subject.position, error));
+        end(&subject);
+    }
+    subject_t subject = begin(5000);
+    answer(outside, "HSET fb:{f}:head schema 2");
+    assert_refused(&subject, FB_CONFIG, "another version of fleetbit");
+    end(&subject);
+}
+
+static void a_head_that_is_gone_is_not_made_anew_beside_its_log(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_store_t *store = subject.store;
+    put(&subject, one_put);
+    answer(outside, "DEL fb:{f}:head");
+    assert_code(FB_STALE, commit_text(store, &subject.position, "[]", error));
+    assert_code(FB_CONFIG, store->vtable->head(store, &subject.position, error));
+    assert_string_equal(answer(outside, "EXISTS fb:{f}:head"), "0");
+    end(&subject);
+}
+
+static void a_fleet_that_was_flushed_gets_another_epoch(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_position_t head;
+    fb_store_t *store = subject.store;
+    put(&subject, one_put);
+    answer(outside, "FLUSHALL");
+    assert_code(FB_STALE, commit_text(store, &subject.position, "[]", error));
+    assert_ok(store->vtable->head(store, &head, error));
+    assert_int_equal(head.revision, 0);
+    assert_string_not_equal(head.epoch, subject.position.epoch);
+    end(&subject);
+}
+
+static void a_redis_that_is_not_willing_is_unavailable_and_heals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *text, *after;
+    } cases[] = {
+        {"CONFIG SET maxmemory 1", "OOM", "CONFIG SET maxmemory 0"},
+        {"CONFIG SET min-replicas-to-write 1", "NOREPLICAS", "CONFIG SET min-replicas-to-write 0"},
+        {"REPLICAOF 127.0.0.1 1", "READONLY", "REPLICAOF NO ONE"},
+        {"FUNCTION FLUSH", "commit.lua is not loaded", "PING"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        subject_t subject = begin(5000);
+        answer(outside, cases[i].before);
+        assert_refused(&subject, FB_UNAVAILABLE, cases[i].text);
+        assert_picture(subject.store, ""); /* it can be read all the same */
+        answer(outside, cases[i].after);
+        put(&subject, one_put);
+        end(&subject);
+    }
+}
+
+static void rights_that_are_missing_stop_a_commit_before_it_writes(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"setbit", "hset", "xadd", "del", "publish", "xtrim"};
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        char acl[200];
+        subject_t subject = begin(5000);
+        snprintf(acl, sizeof(acl), "ACL SETUSER u reset on >pw ~* &* +@all -%s", commands[i]);
+        assert_string_equal(answer(outside, acl), "OK");
+        end(&subject);
+        subject.store = open_store("f", "?user=u&password=pw", 5000);
+        assert_refused(&subject, FB_UNAVAILABLE, "NOPERM");
+        end(&subject);
+    }
+}
+
+static void who_may_not_load_functions_uses_those_that_are_there(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    answer(outside, "ACL SETUSER u reset on >pw ~fb:{f}:* &fb:{f}:* +@all -function -config");
+    end(&subject);
+    subject.store = open_store("f", "?user=u&password=pw", 5000);
+    put(&subject, one_put);
+    end(&subject);
+}
+
+static void a_wrong_password_is_told_without_it(void **state)
+{
+    (void)state;
+    fb_position_t head;
+    fb_error_t error = {0};
+    answer(outside, "ACL SETUSER u reset on >pw ~* &* +@all");
+    fb_store_t *store = open_store("f", "?user=u&password=hunter2", 5000);
+    assert_int_equal(store->vtable->head(store, &head, &error), FB_UNAVAILABLE);
+    assert_non_null(strstr(error.detail, "WRONGPASS"));
+    assert_null(strstr(error.detail, "hunter2"));
+    store->vtable->destroy(store);
+}
+
+static void databases_are_apart(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_store_t *third = open_store("f", "?db=3", 5000), *none = open_store("f", "?db=99", 5000);
+    fb_position_t head;
+    put(&subject, one_put);
+    assert_ok(third->vtable->head(third, &head, error));
+    assert_int_equal(head.revision, 0);
+    assert_string_not_equal(head.epoch, subject.position.epoch);
+    assert_code(FB_CONFIG, none->vtable->head(none, &head, error));
+    third->vtable->destroy(third);
+    none->vtable->destroy(none);
+    end(&subject);
+}
+
+static void nobody_there_is_unavailable(void **state)
+{
+    (void)state;
+    fb_position_t head;
+    fb_store_t *store;
+    fb_store_redis_options_t options = {"unix:///nowhere/redis.sock", "f", 100, 0};
+    assert_ok(fb_store_redis_create(&options, &store, error));
+    assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
+    assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
+    store->vtable->destroy(store);
+    options.fleet = "a b";
+    assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
+    options = (fb_store_redis_options_t){"nonsense", "f", 100, 0};
+    assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
+}
+
+static void a_connection_that_was_cut_while_idle_is_made_again(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    for (unsigned i = 0; i < 3; i++) {
+        put(&subject, "[]");
+        assert_string_not_equal(answer(outside, "CLIENT KILL TYPE normal SKIPME yes"), "0");
+    }
+    put(&subject, "[]");
+    assert_int_equal(subject.position.revision, 4);
+    end(&subject);
+}
+
+static void an_answer_that_does_not_come_leaves_the_outcome_open(void **state)
+{
+    (void)state;
+    subject_t subject = begin(200);
+    fb_store_t *store = subject.store;
+    pid_t pid = fb_private_redis_pid(redis);
+    fb_position_t before = subject.position;
+    put(&subject, "[]");
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    fb_position_t hoped = subject.position;
+    assert_code(FB_OUTCOME_UNKNOWN, commit_text(store, &hoped, one_put, error));
+    assert_code(FB_UNAVAILABLE, store->vtable->head(store, &before, error));
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    pause_ms(100);
+    /* It landed after all, and whoever tries again is told. */
+    assert_code(FB_STALE, commit_text(store, &subject.position, one_put, error));
+    assert_ok(store->vtable->head(store, &before, error));
+    assert_int_equal(before.revision, 2);
+    end(&subject);
+}
+
+/* Kills Redis again and again. */
+static atomic_bool killing;
+
+static void *kill_redis(void *context)
+{
+    chance_t *chance = context;
+    while (killing) {
+        pause_ms(150 + chance_below(chance, 300));
+        pid_t pid = fb_private_redis_pid(redis);
+        if (pid > 0)
+            kill(pid, SIGKILL);
+    }
+    return NULL;
+}
+
+/* A commit whose outcome is open: looks until it is known whether `hoped` came true. */
+static void settle(subject_t *subject, const fb_position_t *hoped)
+{
+    fb_store_t *store = subject->store;
+    fb_position_t head;
+    fb_error_t error = {0};
+    uint64_t deadline = fb_clock_monotonic_ms() + 30000;
+    while (store->vtable->head(store, &head, &error) != FB_OK) {
+        assert_int_equal(error.code, FB_UNAVAILABLE);
+        assert_true(fb_clock_monotonic_ms() < deadline);
+        pause_ms(10);
+    }
+    if (head.revision == subject->position.revision) {
+        assert_string_equal(head.chain, subject->position.chain);
+    } else {
+        assert_int_equal(head.revision, hoped->revision);
+        assert_string_equal(head.chain, hoped->chain);
+        subject->position = *hoped;
+    }
+}
+
+static fb_code_t follow(void *context, const fb_entry_t *entry, fb_error_t *error)
+{
+    fb_position_t *position = context;
+    (void)error;
+    assert_int_equal(entry->revision, ++position->revision);
+    fb_chain_next(position->chain, entry->command, entry->payload, position->chain);
+    assert_string_equal(entry->chain, position->chain);
+    return FB_OK;
+}
+
+static void what_was_acknowledged_survives_every_kill_of_redis(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    subject_t subject = begin(5000);
+    fb_store_t *store = subject.store;
+    fb_position_t from = subject.position;
+    pthread_t killer;
+    char padded[2048];
+    const char *payloads[FB_STORE_BATCH_MAX];
+    unsigned acknowledged = 0, open = 0;
+    snprintf(padded, sizeof(padded), "[[\"put\",\"machine\",1,{\"label\":\"%01900d\"}]]", 7);
+    for (size_t i = 0; i < FB_STORE_BATCH_MAX; i++)
+        payloads[i] = padded;
+    chance_t killer_chance = {chance.state ^ 77};
+    killing = true;
+    assert_int_equal(pthread_create(&killer, NULL, kill_redis, &killer_chance), 0);
+    uint64_t until = fb_clock_monotonic_ms() + 6000;
+    while (fb_clock_monotonic_ms() < until) {
+        fb_error_t error = {0};
+        fb_position_t hoped = subject.position;
+        size_t count = 1 + chance_below(&chance, chance_below(&chance, 2) ? 3 : 500);
+        fb_code_t code = commit_texts(store, &subject.position, 1, payloads, count, &error);
+        if (code == FB_OK) {
+            acknowledged++;
+            continue;
+        }
+        if (code != FB_UNAVAILABLE && code != FB_OUTCOME_UNKNOWN)
+            fail_msg("%s: %s", fb_code_name(code), error.detail);
+        open += code == FB_OUTCOME_UNKNOWN;
+        /* Where it would be, had it landed. */
+        for (size_t i = 0; i < count; i++) {
+            char command[FB_COMMAND_BYTES + 1];
+            hoped.revision++;
+            snprintf(command, sizeof(command), "%08x%024llx", 1,
+                     (unsigned long long)hoped.revision);
+            fb_chain_next(hoped.chain, command, fb_slice(padded), hoped.chain);
+        }
+        settle(&subject, &hoped);
+    }
+    killing = false;
+    pthread_join(killer, NULL);
+    settle(&subject, &subject.position);
+    print_message("%u commits acknowledged, %u left open, %llu revisions\n", acknowledged, open,
+                  (unsigned long long)subject.position.revision);
+    assert_true(acknowledged > 0);
+    size_t count = 1;
+    while (count > 0)
+        assert_ok(store->vtable->read(store, from.revision, 1000, follow, &from, &count, error));
+    assert_int_equal(from.revision, subject.position.revision);
+    assert_string_equal(from.chain, subject.position.chain);
+    end(&subject);
+}
+
+static void assert_durability(fb_store_t *store, bool expected, const char *text)
+{
+    bool fsynced;
+    fb_slice_t sentence;
+    assert_ok(store->vtable->durability(store, &fsynced, &sentence, error));
+    assert_int_equal(fsynced, expected);
+    if (memmem(sentence.at, sentence.len, text, strlen(text)) == NULL)
+        fail_msg("%.*s", FB_PRINT(sentence));
+}
+
+static void durability_says_what_the_settings_are_worth(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *setting;
+        bool fsynced;
+        const char *text;
+    } cases[] = {
+        {"PING", true, "fsynced"},
+        {"CONFIG SET aof-load-truncated yes", true, "dropped in silence"},
+        {"CONFIG SET aof-load-truncated no", true, "fsynced"},
+        {"CONFIG SET appendfsync everysec", false, "two seconds"},
+        {"CONFIG SET appendfsync no", false, "appendfsync no"},
+        {"CONFIG SET maxmemory-policy allkeys-lru maxmemory 8gb", false, "throws writes away"},
+        {"CONFIG SET maxmemory-policy noeviction maxmemory 0", false, "appendfsync no"},
+        {"CONFIG SET appendonly no", false, "no save"},
+        {"CONFIG SET save 3600_1", false, "save 3600 1"},
+        {"CONFIG SET appendonly yes appendfsync always save _", true, "fsynced"},
+    };
+    subject_t subject = begin(5000);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fb_slice_t save[] = {FB_SLICE("CONFIG"), FB_SLICE("SET"), FB_SLICE("save"),
+                             FB_SLICE("3600 1")};
+        fb_slice_t none[] = {FB_SLICE("CONFIG"), FB_SLICE("SET"), FB_SLICE("save"), FB_SLICE("")};
+        redisReply *reply = NULL;
+        char plain[200];
+        snprintf(plain, sizeof(plain), "%s", cases[i].setting);
+        if (strstr(plain, "save 3600_1") != NULL) {
+            assert_ok(fb_redis_link_call(outside, save, 4, &reply, error));
+        } else {
+            if (strstr(plain, " save _") != NULL) {
+                *strstr(plain, " save _") = '\0';
+                assert_ok(fb_redis_link_call(outside, none, 4, &reply, error));
+            }
+            assert_string_not_equal(answer(outside, plain), "");
+        }
+        freeReplyObject(reply);
+        assert_durability(subject.store, cases[i].fsynced, cases[i].text);
+    }
+    end(&subject);
+    answer(outside, "ACL SETUSER u reset on >pw ~* &* +@all -config");
+    subject.store = open_store("f", "?user=u&password=pw", 5000);
+    assert_durability(subject.store, false, "NOPERM");
+    end(&subject);
+}
+
+static int start_redis(void **state)
+{
+    (void)state;
+    directory_create(directory);
+    assert_ok(fb_private_redis_start(directory, NULL, &redis, error));
+    outside = link_create(fb_private_redis_url(redis));
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    fb_redis_link_destroy(&outside);
+    fb_private_redis_stop(&redis);
+    directory_remove(directory);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_as_redis_cli_shows_them),
+        cmocka_unit_test(every_change_is_published_once),
+        cmocka_unit_test(a_row_that_vanished_is_not_loaded),
+        cmocka_unit_test(a_load_that_is_given_up_leaves_the_store_usable),
+        cmocka_unit_test(keys_of_a_wrong_type_stop_a_commit_before_it_writes),
+        cmocka_unit_test(a_log_ahead_of_its_head_stops_a_commit_before_it_writes),
+        cmocka_unit_test(a_bit_beyond_what_redis_allows_stops_a_commit_before_it_writes),
+        cmocka_unit_test(a_strange_head_is_refused),
+        cmocka_unit_test(a_head_that_is_gone_is_not_made_anew_beside_its_log),
+        cmocka_unit_test(a_fleet_that_was_flushed_gets_another_epoch),
+        cmocka_unit_test(a_redis_that_is_not_willing_is_unavailable_and_heals),
+        cmocka_unit_test(rights_that_are_missing_stop_a_commit_before_it_writes),
+        cmocka_unit_test(who_may_not_load_functions_uses_those_that_are_there),
+        cmocka_unit_test(a_wrong_password_is_told_without_it),
+        cmocka_unit_test(databases_are_apart),
+        cmocka_unit_test(nobody_there_is_unavailable),
+        cmocka_unit_test(a_connection_that_was_cut_while_idle_is_made_again),
+        cmocka_unit_test(an_answer_that_does_not_come_leaves_the_outcome_open),
+        cmocka_unit_test(durability_says_what_the_settings_are_worth),
+        cmocka_unit_test(what_was_acknowledged_survives_every_kill_of_redis),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
