@@ -9,8 +9,6 @@
 #include "server/health.h"
 #include "server/reply.h"
 
-#define TARGET_BYTES_MAX 8192
-
 typedef struct {
     h2o_handler_t super;
     fb_loop_t *loop;
@@ -112,12 +110,15 @@ static fb_code_t check_media_type(const h2o_req_t *req, const fb_command_t *comm
                          (int)(type.len < 100 ? type.len : 100), type.base);
 }
 
-static fb_code_t read_command(const h2o_req_t *req, const fb_route_t *route, fb_args_t *args,
-                              fb_error_t *error)
+static fb_code_t read_command(const h2o_req_t *req, size_t body_bytes_max, const fb_route_t *route,
+                              fb_args_t *args, fb_error_t *error)
 {
     const fb_command_t *command = route->command;
     memcpy(args->ids, route->ids, sizeof(args->ids));
     args->id_count = route->id_count;
+    if (req->entity.len > body_bytes_max)
+        return fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes, this one %zu",
+                       body_bytes_max, req->entity.len);
     fb_code_t code = fb_args_read_query(args, NULL, 0, query_of(req), error);
     if (code != FB_OK || command->body == NULL)
         return code;
@@ -211,7 +212,8 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
     pending_t *pending = fb_alloc_zero(1, sizeof(*pending));
     pending->write.command = route->command;
     pending->write.on_done = on_write_done;
-    if (read_command(req, route, &pending->write.args, &error) != FB_OK) {
+    size_t body_bytes_max = exchange->loop->server->body_bytes_max;
+    if (read_command(req, body_bytes_max, route, &pending->write.args, &error) != FB_OK) {
         free_pending(pending);
         fb_reply_problem(exchange, &error, NULL);
         return;
@@ -228,9 +230,9 @@ static void answer_route(fb_exchange_t *exchange)
     fb_error_t error = {0};
     fb_route_t route;
     fb_slice_t path = path_of(req), method = slice_of(req->method);
-    if (req->path.len > TARGET_BYTES_MAX) {
+    if (req->path.len > FB_TARGET_BYTES_MAX) {
         fb_fail(&error, FB_TARGET_TOO_LONG, "a target has at most %d bytes, this one %zu",
-                TARGET_BYTES_MAX, req->path.len);
+                FB_TARGET_BYTES_MAX, req->path.len);
         fb_reply_problem(exchange, &error, NULL);
         return;
     }

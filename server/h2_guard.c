@@ -29,8 +29,9 @@
  *   - Growth: reading stops at 512 kB of unwritten answers, but what has been read by then,
  *     often megabytes, is answered too (PING, SETTINGS, frames of closed streams). Here the
  *     connection is closed.
- *   - Noise: each frame of an unknown type prints a line. Here it becomes a SETTINGS with ACK,
- *     which nobody heeds.
+ *   - Noise: each frame of an unknown type prints a line. Here it becomes one that nobody heeds,
+ *     and so does a DATA of a request that was answered before its body was complete: the library
+ *     would reset the stream, and the answer with it.
  * h2o_http2_accept, h2o_socket_read_start:
  *   - The functions above are not told the connection. These two put a callback of ours before
  *     the library's, which notes whose input is parsed.
@@ -42,12 +43,15 @@
  * h2o_hpack_parse_headers:
  *   - Growth: only the block is bounded, at 417,792 bytes. Each byte of it can be a field, which
  *     takes some 130 bytes for as long as the stream lives. Here fields and bytes are bounded.
+ *   - Retries: a body over the limit is refused with REFUSED_STREAM, which tells clients to try
+ *     again. Here a request that declares one is answered, by the only answer that the library
+ *     gives to bad header fields: h2o_send_error_generic, with a detail of ours.
  *   - Growth: the header cache-digest is decoded into 85 times its size, for a push that this
  *     server does not do. Here it is not decoded.
  * h2o_http2_handle_upgrade:
  *   - Crash: from a request for an upgrade from HTTP/1.1 until its 101 is written, a connection
- *     has no socket, but a graceful shutdown uses it. Here there is no such upgrade, as in RFC
- *     9113: clients begin with the preface of HTTP/2.
+ *     has no socket, but a graceful shutdown uses it. Here there is no upgrade once a shutdown has
+ *     begun, and the loop begins none while fb_h2_guard_is_upgrading.
  *
  * Left as it is: floods of PING, SETTINGS, PRIORITY and WINDOW_UPDATE and of empty DATA,
  * CONTINUATION and unknown frames cost 1 to 20 ns a byte, a small request 60 to 90. Peers that
@@ -91,7 +95,7 @@ static struct {
 
 static struct {
     _Atomic uint64_t resets, closed_resets, closed_unread, closed_headers, closed_fragments,
-        refused_bodies, skipped_frames, ignored_upgrades;
+        refused_bodies, skipped_frames, refused_upgrades;
 } counts;
 
 #define COUNT(what) atomic_fetch_add_explicit(&counts.what, 1, memory_order_relaxed)
@@ -99,6 +103,8 @@ static struct {
 /* The HTTP/2 connection whose input this thread parses; NULL outside of that. */
 static __thread h2o_socket_t *parsed;
 static __thread h2o_socket_t *accepted;
+/* The context of this thread, once a connection of it was upgraded. */
+static __thread const h2o_context_t *upgraded_in;
 /* The library's on_read of HTTP/2 connections, known from the first one on. */
 static _Atomic(h2o_socket_cb) library_on_read;
 
@@ -130,12 +136,32 @@ static void on_read(h2o_socket_t *sock, const char *err)
     parsed = NULL;
 }
 
+/* Is it of an HTTP/2 connection that began as HTTP/1.1, in the context where one last did? */
+static bool is_upgraded(const h2o_socket_t *sock)
+{
+    if (upgraded_in == NULL)
+        return false;
+    const h2o_linklist_t *all = &upgraded_in->http2._conns;
+    for (const h2o_linklist_t *node = all->next; node != all; node = node->next) {
+        if (H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, node)->sock == sock)
+            return true;
+    }
+    return false;
+}
+
 void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
 {
-    if (sock == accepted)
+    h2o_socket_cb known = atomic_load_explicit(&library_on_read, memory_order_relaxed);
+    if (known == NULL && (sock == accepted || is_upgraded(sock))) {
         atomic_store_explicit(&library_on_read, cb, memory_order_relaxed);
-    if (cb == atomic_load_explicit(&library_on_read, memory_order_relaxed))
+        known = cb;
+    }
+    if (known != NULL && cb == known) {
+        /* The end of an upgrade parses what came with it right after this, and calls the
+         * library's callback itself. */
+        parsed = sock;
         cb = on_read;
+    }
     library.read_start(sock, cb);
 }
 
@@ -148,9 +174,22 @@ void h2o_http2_accept(h2o_accept_ctx_t *ctx, h2o_socket_t *sock, struct timeval 
 
 int h2o_http2_handle_upgrade(h2o_req_t *req, struct timeval connected_at)
 {
-    (void)req, (void)connected_at;
-    COUNT(ignored_upgrades);
-    return -1;
+    if (req->conn->ctx->shutdown_requested) {
+        COUNT(refused_upgrades);
+        return -1;
+    }
+    upgraded_in = req->conn->ctx;
+    return library.handle_upgrade(req, connected_at);
+}
+
+bool fb_h2_guard_is_upgrading(const h2o_context_t *ctx)
+{
+    const h2o_linklist_t *all = &ctx->http2._conns;
+    for (const h2o_linklist_t *node = all->next; node != all; node = node->next) {
+        if (H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, node)->sock == NULL)
+            return true;
+    }
+    return false;
 }
 
 static ssize_t close_for(const char **err_desc, const char *reason, ssize_t error)
@@ -180,6 +219,22 @@ static ssize_t judge_fragment(h2o_http2_conn_t *conn, const h2o_http2_frame_t *f
     return len;
 }
 
+/* A SETTINGS with ACK, which nobody heeds. */
+static void make_void(h2o_http2_frame_t *frame)
+{
+    frame->type = H2O_HTTP2_FRAME_TYPE_SETTINGS;
+    frame->flags = H2O_HTTP2_FRAME_FLAG_ACK;
+    frame->stream_id = frame->length = 0;
+}
+
+/* More of a body whose request was answered before it was complete. */
+static bool is_answered_early(h2o_http2_conn_t *conn, const h2o_http2_frame_t *frame)
+{
+    const h2o_http2_stream_t *stream = h2o_http2_conn_get_stream(conn, frame->stream_id);
+    return stream != NULL && stream->state >= H2O_HTTP2_STREAM_STATE_SEND_HEADERS &&
+           stream->_req_body != NULL && stream->req.entity.base == NULL;
+}
+
 /* What the library is to make of a whole frame of `len` bytes: `len`, or an error. */
 static ssize_t judge_frame(h2o_socket_t *sock, h2o_http2_frame_t *frame, ssize_t len,
                            const char **err_desc)
@@ -201,9 +256,13 @@ static ssize_t judge_frame(h2o_socket_t *sock, h2o_http2_frame_t *frame, ssize_t
         *open_block(conn) = frame->stream_id;
     if (frame->type > H2O_HTTP2_FRAME_TYPE_CONTINUATION) {
         COUNT(skipped_frames);
-        frame->type = H2O_HTTP2_FRAME_TYPE_SETTINGS;
-        frame->flags = H2O_HTTP2_FRAME_FLAG_ACK;
-        frame->stream_id = frame->length = 0;
+        make_void(frame);
+    } else if (frame->type == H2O_HTTP2_FRAME_TYPE_DATA && is_answered_early(conn, frame)) {
+        if (frame->length != 0) {
+            h2o_http2_encode_window_update_frame(&conn->_write.buf, 0, (int32_t)frame->length);
+            h2o_http2_conn_request_write(conn);
+        }
+        make_void(frame);
     }
     return len;
 }
@@ -301,8 +360,16 @@ int h2o_hpack_parse_headers(h2o_req_t *req, h2o_hpack_header_table_t *header_tab
         *err_desc = "too many header fields";
         return H2O_HTTP2_ERROR_ENHANCE_YOUR_CALM;
     }
-    return library.parse_headers(req, header_table, src, len, pseudo_header_exists_map,
-                                 content_length, NULL, err_desc);
+    int ret = library.parse_headers(req, header_table, src, len, pseudo_header_exists_map,
+                                    content_length, NULL, err_desc);
+    bool is_request = pseudo_header_exists_map != NULL; /* and not its trailers */
+    if (ret == 0 && is_request && *content_length != SIZE_MAX &&
+        *content_length > req->conn->ctx->globalconf->max_request_entity_size) {
+        COUNT(refused_bodies);
+        *err_desc = FB_H2_TOO_LARGE;
+        return H2O_HTTP2_ERROR_INVALID_HEADER_CHAR;
+    }
+    return ret;
 }
 
 /* Below every window that a peer could still open: it has 31 bits to add in a frame. */
@@ -440,7 +507,7 @@ void fb_h2_guard_stats(fb_h2_guard_stats_t *stats)
 #define READ(what) .what = atomic_load_explicit(&counts.what, memory_order_relaxed)
     *stats = (fb_h2_guard_stats_t){
         READ(resets),           READ(closed_resets),  READ(closed_unread),  READ(closed_headers),
-        READ(closed_fragments), READ(refused_bodies), READ(skipped_frames), READ(ignored_upgrades),
+        READ(closed_fragments), READ(refused_bodies), READ(skipped_frames), READ(refused_upgrades),
     };
 #undef READ
 }

@@ -17,6 +17,10 @@ enum {
     FB_H2_BODIES_MAX = 4, /* of max_request_entity_size, being received on a connection */
 };
 
+/* What h2o_send_error_generic is told of a body that is declared too long: the same in HTTP/1, by
+ * the library, and in HTTP/2, by us. */
+#define FB_H2_TOO_LARGE "request entity is too large"
+
 typedef struct {
     uint64_t resets;           /* streams reset, by either side */
     uint64_t closed_resets;    /* connections closed: too many of them */
@@ -24,9 +28,9 @@ typedef struct {
     uint64_t closed_headers;   /* … too many header fields, or too many bytes of them */
     uint64_t closed_fragments; /* … parts of header fields of different streams, or of a connection
                                   that goes away */
-    uint64_t refused_bodies;   /* streams reset: the bodies of a connection hold too much memory */
+    uint64_t refused_bodies;   /* too long by themselves, or all those of a connection */
     uint64_t skipped_frames;   /* of types that HTTP/2 does not know */
-    uint64_t ignored_upgrades; /* requests with `Upgrade: h2c`, answered in HTTP/1.1 */
+    uint64_t refused_upgrades; /* to HTTP/2 after a shutdown had begun: answered in HTTP/1.1 */
 } fb_h2_guard_stats_t;
 
 /* Whether the functions of h2_guard.c really take the place of the library's, and the library is
@@ -35,3 +39,8 @@ fb_code_t fb_h2_guard_check(fb_error_t *error);
 
 /* What happened since the process started, in all loops. From any thread. */
 void fb_h2_guard_stats(fb_h2_guard_stats_t *stats);
+
+typedef struct st_h2o_context_t h2o_context_t;
+/* Is a connection of the context between its upgrade to HTTP/2 and the end of its 101? Then no
+ * graceful shutdown may begin (h2o_context_request_shutdown). On the thread of the context. */
+bool fb_h2_guard_is_upgrading(const h2o_context_t *ctx);

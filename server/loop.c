@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/dispatch.h"
+#include "server/h2_guard.h"
+#include "server/library_errors.h"
 
 #define SWEEP_MS       1000
 #define ACCEPTS_A_TURN 32  /* of one listener, before other sockets have their turn */
@@ -107,9 +109,12 @@ static void take_snapshot(fb_loop_t *loop)
 
 static void drain(fb_loop_t *loop)
 {
+    if (!loop->draining)
+        stop_listening(loop->listeners);
     loop->draining = true;
-    stop_listening(loop->listeners);
-    h2o_context_request_shutdown(&loop->context);
+    if (!loop->context.shutdown_requested && !fb_h2_guard_is_upgrading(&loop->context))
+        h2o_context_request_shutdown(&loop->context);
+    fb_conns_shut_idle(&loop->conns);
 }
 
 /* A message of none makes the loop's turn end, and no more. */
@@ -126,9 +131,11 @@ static void configure(fb_loop_t *loop)
     h2o_globalconf_t *config = &loop->config;
     h2o_config_init(config);
     config->server_name = h2o_iovec_init(H2O_STRLIT("fleetbit"));
-    config->max_request_entity_size = server->body_bytes_max;
+    /* One more, since the library refuses a chunked body of just this size. */
+    config->max_request_entity_size = server->body_bytes_max + 1;
     config->handshake_timeout = server->request_ms;
-    config->http1.req_timeout = server->request_ms;
+    /* From one request to the end of the next: a request that has begun is timed by the sweep. */
+    config->http1.req_timeout = server->idle_ms;
     config->http1.upgrade_to_http2 = 1;
     config->http2.idle_timeout = server->idle_ms;
     config->http2.graceful_shutdown_timeout = server->drain_ms;
@@ -164,7 +171,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 {
     h2o_evloop_run(loop->context.loop, SWEEP_MS);
     take_snapshot(loop);
-    if (!loop->draining && atomic_load(&loop->server->draining))
+    if (atomic_load(&loop->server->draining))
         drain(loop);
     uint64_t now_ms = fb_clock_monotonic_ms();
     if (now_ms - *swept_ms < SWEEP_MS)
@@ -200,6 +207,7 @@ static void *run(void *argument)
 {
     fb_loop_t *loop = argument;
     uint64_t swept_ms = fb_clock_monotonic_ms();
+    fb_library_errors_init(loop);
     init(loop);
     sem_post(&loop->started);
     while (!atomic_load(&loop->server->ended)) {

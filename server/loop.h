@@ -19,8 +19,9 @@
  *     ended      (of the server) shuts what is left and ends the thread
  */
 #define FB_LOOPS_MAX          64
-#define FB_LISTENERS_MAX      9  /* FB_LISTEN_MAX public ones and the admin one */
-#define FB_REVISION_BYTES_MAX 40 /* "epoch.revision" */
+#define FB_TARGET_BYTES_MAX   8192 /* of a request target */
+#define FB_LISTENERS_MAX      9    /* FB_LISTEN_MAX public ones and the admin one */
+#define FB_REVISION_BYTES_MAX 40   /* "epoch.revision" */
 
 typedef struct fb_server fb_server_t;
 

@@ -240,3 +240,26 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
     req->res.content_length = body.len;
     finish(exchange, pool_body(req, &body));
 }
+
+const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *error)
+{
+    h2o_req_t *req = exchange->req;
+    fb_buffer_t body = {0};
+    fb_status_t status = fb_status_of_code(error->code);
+    req->res.headers = (h2o_headers_t){NULL};
+    fb_problem_put(&body, error, exchange->id);
+    fb_buffer_put_char(&body, '\0');
+    begin(exchange, status);
+    add_revision(exchange);
+    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+    fb_metrics_request(&exchange->loop->metrics, exchange->route, status.code,
+                       fb_clock_monotonic_ns() - exchange->begun_ns);
+    return pool_body(req, &body).base;
+}
+
+void fb_reply_name_problem(h2o_req_t *req)
+{
+    ssize_t found = h2o_find_header(&req->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
+    if (found >= 0)
+        req->res.headers.entries[found].value = type_problem;
+}

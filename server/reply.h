@@ -36,3 +36,10 @@ void fb_reply_options(fb_exchange_t *exchange, const char *allow);
 
 /* An error. `allow` (NULL: none) is copied. */
 void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const char *allow);
+
+/* For server/library_errors.c, which lets the library send: puts our header fields on a response
+ * whose status is not set yet, counts it, and returns the problem document (on the request's
+ * pool). */
+const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *error);
+/* Names the body of a response application/problem+json, whatever it was named. */
+void fb_reply_name_problem(h2o_req_t *req);

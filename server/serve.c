@@ -71,12 +71,14 @@ static void announce(const serving_t *serving)
     fflush(stdout);
 }
 
+/* The loops have duplicates of their own: a socket listens until the last one is closed. */
 static void close_listeners(serving_t *serving)
 {
-    for (unsigned i = 0; i < serving->listener_count; i++)
-        close(serving->listeners[i]);
+    while (serving->listener_count > 0)
+        close(serving->listeners[--serving->listener_count]);
     if (serving->server.admin_listener >= 0)
         close(serving->server.admin_listener);
+    serving->server.admin_listener = -1;
 }
 
 static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
@@ -255,6 +257,7 @@ static void end(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
     uint64_t deadline_ms = fb_clock_monotonic_ms() + server->drain_ms;
+    close_listeners(serving);
     atomic_store(&server->draining, true);
     wake_loops(server);
     while (!all_quiet(server) && fb_clock_monotonic_ms() < deadline_ms)

@@ -161,8 +161,6 @@ static void sweep_http1(fb_conn_t *conn, uint64_t now_ms)
     bool receives = h2o_socket_is_reading(sock) && sock->input->size != 0;
     if (!receives)
         conn->giving.since_ms = 0;
-    if (h2o_socket_is_reading(sock))
-        conn->taking.since_ms = 0;
     /* The library reads no request before it has answered the one before, so a request is new if
      * something was written since. */
     if (receives && gives_too_slowly(conn, sock->bytes_written, now_ms)) {
@@ -263,9 +261,7 @@ static void sweep_http2(fb_conn_t *conn, h2o_http2_conn_t *http2, uint64_t now_m
                     (conn->sock->input->size != 0 || http2->_headers_unparsed != NULL);
     if (!receives)
         conn->giving.since_ms = 0;
-    if (!has_streams && !h2o_socket_is_writing(conn->sock)) {
-        conn->taking.since_ms = 0;
-    } else if (takes_too_slowly(conn, now_ms)) {
+    if ((has_streams || h2o_socket_is_writing(conn->sock)) && takes_too_slowly(conn, now_ms)) {
         count(&conn->owner->slow_readers);
         shut(conn);
         return;
@@ -289,6 +285,20 @@ void fb_conns_sweep(fb_conns_t *conns, uint64_t now_ms)
             sweep_http2(conn, (h2o_http2_conn_t *)protocol, now_ms);
         else
             sweep_http1(conn, now_ms);
+    }
+}
+
+void fb_conns_shut_idle(fb_conns_t *conns)
+{
+    for (fb_conn_t *conn = conns->first; conn != NULL; conn = conn->next) {
+        const h2o_conn_t *protocol = conn->sock->data;
+        bool is_http1 = protocol != NULL && protocol->callbacks->get_debug_state == NULL;
+        if (!is_http1 || conn->shut || !h2o_socket_is_reading(conn->sock) ||
+            conn->sock->input->size != 0)
+            continue;
+        /* A request that the kernel has already is still read, and answered. */
+        shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
+        conn->shut = true;
     }
 }
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/problem.h"
+
+#include <jansson.h>
+
+#include "tests/unit/random.h"
+
+static void every_code_has_the_status_that_the_interface_promises(void **state)
+{
+    (void)state;
+    static const struct {
+        fb_code_t code;
+        int status;
+    } promised[] = {
+        {FB_OK, 200},
+        {FB_MALFORMED, 400},
+        {FB_NOT_FOUND, 404},
+        {FB_METHOD_NOT_ALLOWED, 405},
+        {FB_TIMED_OUT, 408},
+        {FB_CONFLICT, 409},
+        {FB_PRECONDITION_FAILED, 412},
+        {FB_BODY_TOO_LARGE, 413},
+        {FB_TARGET_TOO_LONG, 414},
+        {FB_MEDIA_TYPE, 415},
+        {FB_INVALID, 422},
+        {FB_TOO_MANY, 429},
+        {FB_QUEUE_FULL, 503},
+        {FB_UNAVAILABLE, 503},
+        {FB_OUTCOME_UNKNOWN, 503},
+    };
+    int expected[FB_CODE_COUNT];
+    for (int code = 0; code < FB_CODE_COUNT; code++)
+        expected[code] = 500;
+    for (size_t i = 0; i < sizeof(promised) / sizeof(promised[0]); i++)
+        expected[promised[i].code] = promised[i].status;
+    for (int code = 0; code < FB_CODE_COUNT; code++) {
+        fb_status_t status = fb_status_of_code((fb_code_t)code);
+        if (status.code != expected[code])
+            fail_msg("%s is %d", fb_code_name((fb_code_t)code), status.code);
+        assert_true(strlen(status.reason) > 1);
+    }
+}
+
+static void every_success_has_its_status(void **state)
+{
+    (void)state;
+    assert_int_equal(fb_status_of_success(FB_SUCCESS_OK).code, 200);
+    assert_int_equal(fb_status_of_success(FB_SUCCESS_CREATED).code, 201);
+    assert_int_equal(fb_status_of_success(FB_SUCCESS_EMPTY).code, 204);
+    assert_int_equal(fb_status_of_success(FB_SUCCESS_NOT_MODIFIED).code, 304);
+}
+
+/* RFC 9110, section 10.2.3: for 503, and 429 (RFC 6585, section 4). */
+static void what_may_be_tried_again_says_when(void **state)
+{
+    (void)state;
+    for (int code = 0; code < FB_CODE_COUNT; code++) {
+        int status = fb_status_of_code((fb_code_t)code).code;
+        assert_int_equal(fb_problem_retry_after_s((fb_code_t)code) > 0,
+                         status == 503 || status == 429);
+    }
+}
+
+static json_t *parse_problem(const fb_error_t *error, fb_slice_t request_id)
+{
+    fb_buffer_t body = {0};
+    json_error_t fault;
+    fb_problem_put(&body, error, request_id);
+    json_t *problem =
+        json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
+    if (problem == NULL)
+        fail_msg("%.*s: %s", FB_PRINT(fb_buffer_slice(&body)), fault.text);
+    fb_buffer_dispose(&body);
+    return problem;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    assert_non_null(text);
+    return text;
+}
+
+static void a_problem_has_the_members_of_rfc_9457_and_names_its_fields(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("limit"), "must be between %d and %d", 1, 1000);
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("from"), "is required");
+    json_t *problem = parse_problem(&error, FB_SLICE("abc-1"));
+    assert_int_equal(json_object_size(problem), 6);
+    assert_string_equal(text_of(problem, "type"), "/problems/invalid");
+    assert_string_equal(text_of(problem, "title"), "The request is well-formed but not valid");
+    assert_int_equal(json_integer_value(json_object_get(problem, "status")), 422);
+    assert_string_equal(text_of(problem, "detail"), "limit: must be between 1 and 1000");
+    assert_string_equal(text_of(problem, "request_id"), "abc-1");
+    const json_t *errors = json_object_get(problem, "errors");
+    assert_int_equal(json_array_size(errors), 2);
+    assert_string_equal(text_of(json_array_get(errors, 0), "field"), "limit");
+    assert_string_equal(text_of(json_array_get(errors, 0), "detail"), "must be between 1 and 1000");
+    assert_string_equal(text_of(json_array_get(errors, 1), "field"), "from");
+    assert_string_equal(text_of(json_array_get(errors, 1), "detail"), "is required");
+    json_decref(problem);
+}
+
+static void a_problem_without_fields_has_an_empty_list(void **state)
+{
+    (void)state;
+    for (int code = 1; code < FB_CODE_COUNT; code++) {
+        char type[80];
+        fb_error_t error = {0};
+        fb_fail(&error, (fb_code_t)code, "it went wrong");
+        json_t *problem = parse_problem(&error, FB_SLICE(""));
+        snprintf(type, sizeof(type), "/problems/%s", fb_code_name((fb_code_t)code));
+        assert_string_equal(text_of(problem, "type"), type);
+        assert_string_equal(text_of(problem, "detail"), "it went wrong");
+        assert_string_equal(text_of(problem, "request_id"), "");
+        assert_true(json_is_array(json_object_get(problem, "errors")));
+        assert_int_equal(json_array_size(json_object_get(problem, "errors")), 0);
+        json_decref(problem);
+    }
+}
+
+static void at_most_eight_fields_are_named(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    for (int i = 0; i < 20; i++)
+        fb_fail_field(&error, FB_INVALID, FB_SLICE("any"), "%d", i);
+    json_t *problem = parse_problem(&error, FB_SLICE("x"));
+    const json_t *errors = json_object_get(problem, "errors");
+    assert_int_equal(json_array_size(errors), FB_ERROR_FIELDS_MAX);
+    assert_string_equal(text_of(json_array_get(errors, FB_ERROR_FIELDS_MAX - 1), "detail"), "7");
+    json_decref(problem);
+}
+
+/* What an error repeats of a request may be any bytes. */
+static void a_problem_is_json_whatever_it_repeats(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    for (int round = 0; round < 5000; round++) {
+        char bytes[600];
+        fb_error_t error = {0};
+        uint32_t len = chance_below(&chance, sizeof(bytes));
+        bool any = chance_below(&chance, 2) == 0;
+        for (uint32_t i = 0; i < len; i++)
+            bytes[i] =
+                any ? (char)chance_u64(&chance) : "\"\\\n\xC3\xBC%"[chance_below(&chance, 6)];
+        fb_slice_t text = {bytes, len}, part = {bytes, len / 2};
+        if (chance_below(&chance, 2) == 0)
+            fb_fail(&error, FB_NOT_FOUND, "there is nothing at %.*s", FB_PRINT(text));
+        else
+            fb_fail_field(&error, FB_MALFORMED, part, "is not \"%.*s\"", FB_PRINT(text));
+        json_t *problem = parse_problem(&error, part);
+        assert_int_equal(json_object_size(problem), 6);
+        json_decref(problem);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_code_has_the_status_that_the_interface_promises),
+        cmocka_unit_test(every_success_has_its_status),
+        cmocka_unit_test(what_may_be_tried_again_says_when),
+        cmocka_unit_test(a_problem_has_the_members_of_rfc_9457_and_names_its_fields),
+        cmocka_unit_test(a_problem_without_fields_has_an_empty_list),
+        cmocka_unit_test(at_most_eight_fields_are_named),
+        cmocka_unit_test(a_problem_is_json_whatever_it_repeats),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
