@@ -70,8 +70,7 @@ size_t fb_slice_utf8_prefix(fb_slice_t text)
             continued = continued && (p[i] & 0xC0) == 0x80;
             point = (point << 6) | (p[i] & 0x3Fu);
         }
-        if (!continued || point < least || point > 0x10FFFF ||
-            (point >= 0xD800 && point <= 0xDFFF))
+        if (!continued || point < least || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF))
             break;
         at += length;
     }

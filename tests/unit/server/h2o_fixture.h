@@ -22,7 +22,9 @@
 
 #include "tests/unit/server/wire.h"
 
-#define FIXTURE_BODY_MAX (8U << 20)
+#define FIXTURE_BODY_MAX     (8U << 20)
+#define FIXTURE_SMALL_BUFFER 4096
+#define FIXTURE_BODY         60000U /* more than such a buffer takes, less than the first window */
 
 typedef struct fixture {
     h2o_globalconf_t config; /* may be changed until fixture_start */
@@ -230,4 +232,29 @@ static inline int fixture_teardown(void **state)
     h2o_config_dispose(&fixture->config);
     free(fixture);
     return 0;
+}
+
+/* One more request, which shows that the connection still works. */
+static inline void fixture_assert_answered(int fd, uint32_t stream)
+{
+    wire_frame_t frame;
+    wire_send_u32(fd, WINDOW_UPDATE, 0, 1 << 20);
+    wire_request(fd, stream, "/");
+    assert_true(wire_await(fd, &frame, HEADERS, stream));
+    assert_int_equal(frame.payload[0], 0x88); /* HPACK for the status 200 */
+}
+
+static inline void fixture_shut_down(fixture_t *fixture)
+{
+    h2o_context_request_shutdown(&fixture->context);
+}
+
+/* A client that takes little, of a server that keeps little: what is sent to it is not written. */
+static inline int fixture_open_narrow(fixture_t *fixture, uint32_t window_bytes)
+{
+    fixture->send_bytes = FIXTURE_SMALL_BUFFER;
+    fixture_start(fixture);
+    int fd = wire_connect(fixture->port, FIXTURE_SMALL_BUFFER, 1000);
+    wire_start_http2(fd, window_bytes);
+    return fd;
 }
