@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""What Redis holds of a fleet, held against the contract of persistence/store.h: the log is dense
+and chained, the state is what the log adds up to, and the interface shows that state."""
+import json
+from datetime import date, timedelta
+
+try:
+    import xxhash
+except ImportError:
+    xxhash = None
+
+
+class Log:
+    """The entries of a log and the state that they make."""
+
+    def __init__(self, client, fleet="default"):
+        prefix = f"fb:{{{fleet}}}:"
+        self.client, self.prefix = client, prefix
+        while True:  # until nobody has written in between
+            self.head = {k.decode(): v.decode() for k, v in client.hgetall(prefix + "head").items()}
+            self.entries = client.xrange(prefix + "log")
+            if len(self.entries) == int(self.head["revision"]):
+                break
+        self.rows, self.days, self.last = {}, {}, {}
+
+    def check_dense(self):
+        expected = [b"%d-0" % (i + 1) for i in range(int(self.head["revision"]))]
+        assert [entry for entry, _ in self.entries] == expected, "the log is not dense"
+        commands = [fields[b"command"] for _, fields in self.entries]
+        assert len(commands) == len(set(commands)), "a command landed twice"
+
+    def check_chain(self):
+        chain = b"0" * 32
+        for entry, fields in self.entries:
+            if xxhash is not None:
+                text = chain + fields[b"command"] + fields[b"change"]
+                chain = xxhash.xxh3_128_hexdigest(text).encode()
+                assert fields[b"chain"] == chain, f"the chain breaks at {entry}"
+            chain = fields[b"chain"]
+        assert self.head["chain"].encode() == chain
+
+    def replay(self):
+        for _, fields in self.entries:
+            for operation in json.loads(fields[b"change"]):
+                getattr(self, "_" + operation[0])(*operation[1:])
+
+    def _put(self, row, identity, fields):
+        self.rows[row, identity] = fields
+        self.last[row] = max(self.last.get(row, 0), identity)
+
+    def _delete(self, row, identity):
+        del self.rows[row, identity]
+
+    def _days(self, plane, identity, first, count, bit):
+        for i in range(count):
+            day = (date.fromisoformat(first) + timedelta(days=i)).isoformat()
+            taken = self.days.setdefault((plane, day), set())
+            (taken.add if bit else taken.discard)(identity)
+
+    def check_state(self):
+        """Every key, and no other, is what the log says."""
+        def bits(key):
+            value = self.client.get(self.prefix + key) or b""
+            return {8 * i + j for i, byte in enumerate(value) for j in range(8)
+                    if byte & (128 >> j)}
+
+        keys = {key.decode()[len(self.prefix):] for key in self.client.keys(self.prefix + "*")}
+        known = {"head", "log"}
+        for row in self.last:
+            alive = {identity for name, identity in self.rows if name == row}
+            assert bits(row + "s") == alive, row
+            assert int(self.head[f"last_id:{row}"]) == self.last[row]
+            known.add(row + "s")
+        for (row, identity), fields in self.rows.items():
+            key = f"{row}:{identity}"
+            stored = {k.decode(): v.decode()
+                      for k, v in self.client.hgetall(self.prefix + key).items()}
+            assert stored == fields, key
+            known.add(key)
+        for (plane, day), taken in self.days.items():
+            assert bits(f"{plane}:{day}") == taken, (plane, day)
+            known.add(f"{plane}:{day}")
+        assert keys <= known, f"keys of nobody: {keys - known}"
+
+
+def check_store(client, api=None, fleet="default"):
+    """Checks all of it, and with `api` that the interface shows the same machines."""
+    log = Log(client, fleet)
+    log.check_dense()
+    log.check_chain()
+    log.replay()
+    log.check_state()
+    if api is not None:
+        machines = {m["id"]: m for m in api.pages("/v1/machines?limit=1000")}
+        stored = {i: fields for (row, i), fields in log.rows.items() if row == "machine"}
+        assert set(machines) == set(stored)
+        for identity, fields in stored.items():
+            shown = machines[identity]
+            for name in ("label", "inventory_id", "type", "creation_date", "updated_at"):
+                assert shown[name] == fields[name], (identity, name)
+            assert shown["description"] == fields.get("description")
+        assert api.get("/v1/machines").revision == (log.head["epoch"], int(log.head["revision"]))
+    return log
