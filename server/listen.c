@@ -12,17 +12,19 @@
 #include "base/assert.h"
 #include "server/address.h"
 
-#define BACKLOG 4096
+#define BACKLOG       4096
+#define RECEIVE_BYTES 262144 /* the library reads at once what the kernel has: this bounds it */
 
 /* An IPv6 socket takes IPv4 connections too only where all addresses were asked for: then
  * "0.0.0.0:8080" and "[::]:8080" can both be listened at. */
 static int open_socket(const struct addrinfo *info, bool both)
 {
-    int one = 1, only = both ? 0 : 1;
+    int one = 1, only = both ? 0 : 1, receive_bytes = RECEIVE_BYTES;
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
     if (fd < 0)
         return -1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes)) == 0 &&
         (info->ai_family != AF_INET6 ||
          setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0) &&
         bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)

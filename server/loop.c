@@ -112,6 +112,7 @@ static void drain(fb_loop_t *loop)
     if (!loop->draining)
         stop_listening(loop->listeners);
     loop->draining = true;
+    loop->config.http1.upgrade_to_http2 = 0;
     if (!loop->context.shutdown_requested && !fb_h2_guard_is_upgrading(&loop->context))
         h2o_context_request_shutdown(&loop->context);
     fb_conns_shut_idle(&loop->conns);
@@ -195,10 +196,12 @@ static void dispose(fb_loop_t *loop)
     fb_conns_dispose(&loop->conns);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->answers);
     h2o_evloop_t *evloop = loop->context.loop;
+    h2o_multithread_queue_t *queue = loop->context.queue;
     /* Armed by the shutdown for connections that are gone by now; dispose asserts that none is. */
     h2o_timeout_unlink(&loop->context.http2._graceful_shutdown_timeout);
     h2o_context_dispose(&loop->context);
     h2o_evloop_destroy(evloop);
+    free(queue); /* which the library closes, but never frees */
     h2o_config_dispose(&loop->config);
     free(loop->listeners);
 }

@@ -228,10 +228,11 @@ static void become_ready(fb_writer_t *writer)
 {
     fb_error_t none = {0};
     note_contact(writer, true, &none);
-    publish(writer);
+    /* Before any loop has a snapshot: who reads "ready" may write at once. */
     pthread_mutex_lock(&writer->mutex);
     writer->ready = true;
     pthread_mutex_unlock(&writer->mutex);
+    publish(writer);
     writer->config.on_ready(writer->config.context);
 }
 

@@ -32,7 +32,6 @@ typedef struct fixture {
     void (*on_accept)(struct fixture *, h2o_socket_t *);
     void (*on_turn)(struct fixture *); /* after each turn of the loop */
     void (*on_hold)(struct fixture *, h2o_req_t *);
-    void *data;
     int port;
     atomic_uint requests;
     h2o_context_t context;
@@ -172,7 +171,6 @@ static inline void *fixture_run(void *arg)
     h2o_timeout_unlink(&fixture->context.http2._graceful_shutdown_timeout);
     for (int i = 0; i < 400 && !fixture_is_idle(fixture); i++)
         h2o_evloop_run(loop, 5);
-    h2o_evloop_run(loop, 0);
     h2o_multithread_queue_t *queue = fixture->context.queue;
     h2o_context_dispose(&fixture->context);
     h2o_evloop_destroy(loop);
@@ -205,12 +203,18 @@ static inline void fixture_start(fixture_t *fixture)
     sem_wait(&fixture->started);
 }
 
-/* Runs the function on the server's thread and waits for it. */
-static inline void fixture_call(fixture_t *fixture, void (*call)(fixture_t *))
+static inline struct timespec fixture_deadline(void)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += WIRE_WAIT_MS / 1000;
+    return until;
+}
+
+/* Runs the function on the server's thread and waits for it. */
+static inline void fixture_call(fixture_t *fixture, void (*call)(fixture_t *))
+{
+    struct timespec until = fixture_deadline();
     atomic_store(&fixture->call, call);
     if (sem_timedwait(&fixture->called, &until) != 0)
         fail_msg("the loop of the server hangs");
@@ -220,28 +224,14 @@ static inline void fixture_call(fixture_t *fixture, void (*call)(fixture_t *))
 static inline int fixture_teardown(void **state)
 {
     fixture_t *fixture = *state;
-    struct timespec until;
+    struct timespec until = fixture_deadline();
     wire_close_all();
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += WIRE_WAIT_MS / 1000;
     atomic_store(&fixture->stopped, true);
     if (pthread_timedjoin_np(fixture->thread, NULL, &until) != 0)
         return -1;
-    sem_destroy(&fixture->started);
-    sem_destroy(&fixture->called);
     h2o_config_dispose(&fixture->config);
     free(fixture);
     return 0;
-}
-
-/* One more request, which shows that the connection still works. */
-static inline void fixture_assert_answered(int fd, uint32_t stream)
-{
-    wire_frame_t frame;
-    wire_send_u32(fd, WINDOW_UPDATE, 0, 1 << 20);
-    wire_request(fd, stream, "/");
-    assert_true(wire_await(fd, &frame, HEADERS, stream));
-    assert_int_equal(frame.payload[0], 0x88); /* HPACK for the status 200 */
 }
 
 static inline void fixture_shut_down(fixture_t *fixture)

@@ -50,7 +50,7 @@ static void a_window_that_opens_during_the_last_write_does_not_abort(void **stat
     assert_true(wire_await(fd, &frame, HEADERS, 1));
     wire_send_u32(fd, WINDOW_UPDATE, 1, 1);
     assert_int_equal(wire_await_body(fd, 1), FIXTURE_BODY);
-    fixture_assert_answered(fd, 3);
+    wire_assert_answered(fd, 3);
 }
 
 /* Cause: the same, by way of the initial window, which changes those of all streams. */
@@ -65,7 +65,7 @@ static void settings_that_open_windows_during_the_last_write_do_not_abort(void *
     wire_send_window(fd, 0);
     wire_send_window(fd, INT32_MAX);
     assert_int_equal(wire_await_body(fd, 1), FIXTURE_BODY);
-    fixture_assert_answered(fd, 3);
+    wire_assert_answered(fd, 3);
 }
 
 /* Cause: the same; a stream that is reset during a write also lives on in its last state. */
@@ -77,7 +77,7 @@ static void a_window_that_opens_after_a_reset_does_not_abort(void **state)
     assert_true(wire_await(fd, &frame, HEADERS, 1));
     wire_send_u32(fd, RST_STREAM, 1, CANCEL);
     wire_send_window(fd, FIXTURE_BODY + 1);
-    fixture_assert_answered(fd, 3);
+    wire_assert_answered(fd, 3);
 }
 
 /* Cause: update_idle_timeout asserts that nothing waits when nothing runs, but a stream in its last
@@ -98,7 +98,7 @@ static void requests_that_wait_for_a_last_write_do_not_abort(void **state)
     wire_send(fd, PING, 0, 0, "12345678", 8);
     assert_int_equal(wire_await_body(fd, 1), FIXTURE_BODY);
     assert_true(wire_await(fd, &frame, HEADERS, 3));
-    fixture_assert_answered(fd, 5);
+    wire_assert_answered(fd, 5);
 }
 
 static void nothing(fixture_t *fixture)
@@ -117,7 +117,7 @@ static void a_continuation_after_goaway_does_not_hang_the_loop(void **state)
     wire_request(fd, 1, "/hold");
     size_t len = wire_put_block(block, "GET", "/");
     wire_send(fd, HEADERS, END_STREAM, 3, block, len - 1);
-    fixture_assert_answered(open_http2(fixture, FIXTURE_BODY), 1);
+    wire_assert_answered(open_http2(fixture, FIXTURE_BODY), 1);
     fixture_call(fixture, fixture_shut_down);
     do {
         assert_true(wire_await(fd, &frame, GOAWAY, 0));
@@ -191,7 +191,7 @@ static void a_burst_of_resets_is_tolerated(void **state)
     fixture_start(*state);
     int fd = open_http2(*state, FIXTURE_BODY);
     reset_streams(fd, 1, FB_H2_RESETS_BURST - 1, RST_STREAM, CANCEL);
-    fixture_assert_answered(fd, 2 * FB_H2_RESETS_BURST + 1);
+    wire_assert_answered(fd, 2 * FB_H2_RESETS_BURST + 1);
 }
 
 /* Cause: expect_default prints each frame that it does not know. */
@@ -395,7 +395,7 @@ static void a_body_declared_too_long_is_answered_at_once(void **state)
     assert_memory_equal(frame.payload, FB_H2_TOO_LARGE, frame.length);
     assert_true((frame.flags & END_STREAM) != 0);
     assert_int_equal(atomic_load(&fixture->requests), 0);
-    fixture_assert_answered(fd, 3);
+    wire_assert_answered(fd, 3);
 }
 
 static void a_hundred_streams_at_once_are_answered(void **state)
@@ -413,7 +413,7 @@ static void a_hundred_streams_at_once_are_answered(void **state)
         ended += frame.type == DATA && (frame.flags & END_STREAM) != 0;
     }
     assert_int_equal(bytes, 100 * FIXTURE_BODY);
-    fixture_assert_answered(fd, 201);
+    wire_assert_answered(fd, 201);
 }
 
 #define ATTACK(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)

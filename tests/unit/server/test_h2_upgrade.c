@@ -36,7 +36,7 @@ static void an_upgrade_leads_to_http2_and_its_guard(void **state)
     assert_int_equal(wire_await_body(fd, 1), 20);
     /* A frame that only the guard counts. */
     wire_send(fd, 0x77, 0, 0, "x", 1);
-    fixture_assert_answered(fd, 3);
+    wire_assert_answered(fd, 3);
     fb_h2_guard_stats(&after);
     assert_int_equal(after.skipped_frames, before.skipped_frames + 1);
 }
@@ -60,12 +60,16 @@ static void look_for_upgrades(fixture_t *fixture)
     upgrading = fb_h2_guard_is_upgrading(&fixture->context);
 }
 
-/* What the client then reads before the 101. */
-static void fill_the_buffer(fixture_t *fixture)
+/* Until the kernels of both sides take no more, half a second long: what the one dropped for want
+ * of room, the other sends again. The client reads it before the 101. */
+static void fill_the_buffers(fixture_t *fixture)
 {
     static const char zeros[1024];
-    while (send(h2o_socket_get_fd(fixture->last), zeros, sizeof(zeros), MSG_DONTWAIT) > 0)
-        continue;
+    for (int full = 0; full < 50; full++) {
+        while (send(h2o_socket_get_fd(fixture->last), zeros, sizeof(zeros), MSG_DONTWAIT) > 0)
+            full = 0;
+        usleep(10000);
+    }
 }
 
 static void accept_all(fixture_t *fixture)
@@ -79,18 +83,19 @@ static void an_upgrade_that_is_not_written_can_be_seen(void **state)
 {
     fixture_t *fixture = *state;
     wire_frame_t frame;
+    fixture->send_bytes = 4096;
     fixture_start(fixture);
     int fd = wire_connect(fixture->port, 4096, 0);
     fixture_call(fixture, accept_all);
-    fixture_call(fixture, fill_the_buffer);
+    fixture_call(fixture, fill_the_buffers);
     wire_write(fd, upgrade, sizeof(upgrade) - 1);
-    for (int i = 0; i < WIRE_WAIT_MS && !upgrading; i++)
+    for (int i = 0; i < 100 && !upgrading; i++)
         fixture_call(fixture, look_for_upgrades);
     assert_true(upgrading);
     for (uint8_t byte = 0; byte != 'H';)
         assert_true(wire_read_all(fd, &byte, 1, WIRE_WAIT_MS));
     read_to_the_end_of_the_head(fd);
-    for (int i = 0; i < WIRE_WAIT_MS && upgrading; i++)
+    for (int i = 0; i < 100 && upgrading; i++)
         fixture_call(fixture, look_for_upgrades);
     assert_false(upgrading);
     fixture_call(fixture, fixture_shut_down);
@@ -103,7 +108,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ATTACK(an_upgrade_leads_to_http2_and_its_guard),
         ATTACK(an_upgrade_during_a_shutdown_is_answered_in_http1),
-        ATTACK(an_upgrade_that_is_not_written_can_be_seen),
         ATTACK(an_upgrade_that_is_not_written_can_be_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -222,3 +222,13 @@ static inline int wire_await_close(int fd, int wait_ms)
     }
     return 0;
 }
+
+/* One more request, which shows that the connection still works. */
+static inline void wire_assert_answered(int fd, uint32_t stream)
+{
+    wire_frame_t frame;
+    wire_send_u32(fd, WINDOW_UPDATE, 0, 1 << 20);
+    wire_request(fd, stream, "/");
+    assert_true(wire_await(fd, &frame, HEADERS, stream));
+    assert_int_equal(frame.payload[0], 0x88); /* HPACK for the status 200 */
+}
