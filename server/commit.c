@@ -200,8 +200,11 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
         }
         if (code == FB_UNAVAILABLE && !in_doubt)
             return code;
-        if (code != FB_STALE && code != FB_OUTCOME_UNKNOWN && code != FB_UNAVAILABLE)
-            return code;
+        bool can_follow = code == FB_STALE || code == FB_OUTCOME_UNKNOWN || code == FB_UNAVAILABLE;
+        if (!can_follow && in_doubt)
+            error->code = FB_OUTCOME_UNKNOWN;
+        if (!can_follow)
+            return error->code;
         in_doubt = in_doubt || code == FB_OUTCOME_UNKNOWN;
         outcome_t outcome = find_outcome(fleet, batch, error);
         if (outcome == LANDED)
@@ -216,11 +219,33 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
         if (outcome == CANNOT_TELL && !in_doubt)
             return fb_fail(error, FB_UNAVAILABLE, "Redis cannot be reached");
         if (fb_clock_monotonic_ms() >= deadline_ms)
-            return fb_fail(error, FB_OUTCOME_UNKNOWN,
+            return fb_fail(error, in_doubt ? FB_OUTCOME_UNKNOWN : FB_UNAVAILABLE,
                            "Redis was lost while the write was on its way to it");
         *error = (fb_error_t){0};
         pause_ms(wait_ms);
         wait_ms = wait_ms * 2 < PAUSE_MS_MAX ? wait_ms * 2 : PAUSE_MS_MAX;
+    }
+}
+
+/* All plans failed. That holds only if they were made upon the newest state: `*again` asks for new
+ * ones where others have written since. */
+static fb_code_t confirm_failures(fb_fleet_t *fleet, bool *again, fb_error_t *error)
+{
+    fb_followed_t followed;
+    uint64_t serial = fleet->current->serial;
+    fb_code_t code = fb_fleet_follow(fleet, NULL, &followed, error);
+    *again = code == FB_OK && fleet->current->serial != serial;
+    return code;
+}
+
+/* Errors that were found upon a state which is not, or may not be, that of the fleet. What is wrong
+ * with a request in itself stays. */
+static void forget_state_errors(fb_write_t *const *writes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fb_code_t code = writes[i]->error.code;
+        if (code == FB_NOT_FOUND || code == FB_CONFLICT || code == FB_PRECONDITION_FAILED)
+            writes[i]->error = (fb_error_t){0};
     }
 }
 
@@ -232,10 +257,11 @@ fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t c
         batch_t batch;
         bool again = false;
         plan_batch(fleet, &batch, writes, count);
-        fb_code_t code = FB_OK;
-        if (batch.count > 0)
-            code = settle(fleet, &batch, deadline_ms, &again, error);
+        fb_code_t code = batch.count > 0 ? settle(fleet, &batch, deadline_ms, &again, error)
+                                         : confirm_failures(fleet, &again, error);
         dispose_batch(&batch);
+        if (code != FB_OK)
+            forget_state_errors(writes, count);
         if (code != FB_OK || !again)
             return code;
         if (fb_clock_monotonic_ms() >= deadline_ms)

@@ -246,7 +246,7 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
     fb_status_t status = fb_status_of_code(error->code);
-    req->res.headers = (h2o_headers_t){NULL};
+    req->res.headers = (h2o_headers_t){0};
     fb_problem_put(&body, error, exchange->id);
     fb_buffer_put_char(&body, '\0');
     begin(exchange, status);

@@ -11,10 +11,12 @@ import subprocess
 import threading
 import time
 import uuid
+import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
 import redis
 
 from http1 import Connection, ConnectionLost
@@ -71,6 +73,12 @@ def eventually(check, seconds=20, pause=0.02):
             return result
         assert time.monotonic() < deadline, f"not within {seconds} s: {check}"
         time.sleep(pause)
+
+
+def skip_loudly(reason):
+    """A skip that a quiet run shows too."""
+    warnings.warn(reason, stacklevel=2)
+    pytest.skip(reason)
 
 
 def in_threads(functions):
@@ -305,10 +313,6 @@ class Server:
         self.process.kill()
         self.process.wait()
         self._ended()
-
-    def died(self):
-        """Has it ended by itself?"""
-        return self.process is not None and self.process.poll() is not None
 
 
 class Redis:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import pytest
 
 from api import MACHINE_MEMBERS, Api, problem
-from harness import away_from_midnight, day
+from harness import Server, away_from_midnight, day
 
 TYPES = ["excavator", "crane", "truck"]
 DAYS = 40
@@ -38,7 +38,6 @@ class Model:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    from harness import Server
     away_from_midnight(30)
     own = Server(tmp_path_factory.mktemp("fleet")).start()
     with Api(own.port) as api:

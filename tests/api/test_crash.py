@@ -214,3 +214,15 @@ def test_a_torn_end_of_the_append_only_file_is_what_nobody_was_told(make_server,
         api.new_machine()
         check_store(server.redis(), api)
     assert "unfinished write" in server.errors() or "truncat" in server.errors()
+
+
+def test_the_private_redis_keeps_every_write_before_it_answers(make_server):
+    """A kill of a process does not show what a power cut would: so its settings are looked at."""
+    server = make_server().start()
+    settings = server.redis().config_get("append*")
+    assert settings["appendonly"] == "yes" and settings["appendfsync"] == "always"
+    assert server.redis().config_get("aof-load-truncated")["aof-load-truncated"] == "no"
+    assert server.redis().config_get("port")["port"] == "0", "it listens on the network"
+    assert (server.data.stat().st_mode & 0o77) == 0, "others may enter its directory"
+    sockets = (server.data / "redis.sock").stat()
+    assert sockets.st_mode & 0o77 == 0, "others may use its socket"

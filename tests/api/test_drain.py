@@ -100,7 +100,7 @@ def test_a_write_that_cannot_be_finished_does_not_hold_it_up_for_ever(make_serve
             server.process.send_signal(signal.SIGTERM)
             problem(writer.receive("POST"), 503)
         finally:
-            threading.Timer(scale(4, 8), os.kill, (redis_pid, signal.SIGCONT)).start()
+            threading.Timer(scale(2, 4), os.kill, (redis_pid, signal.SIGCONT)).start()
     server.stop(seconds=25)
     assert not is_alive(redis_pid)
 

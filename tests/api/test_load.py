@@ -7,10 +7,8 @@ import subprocess
 import threading
 from pathlib import Path
 
-import pytest
-
 from api import Api
-from harness import LONG, SANITIZER, day, eventually, scale, unique
+from harness import LONG, SANITIZER, day, eventually, scale, skip_loudly, unique
 from store import check_store
 
 SECONDS = 30 if LONG and not SANITIZER else scale(4, 6)
@@ -59,7 +57,7 @@ def run_wrk(port, connections):
 
 def test_a_thousand_connections_read_while_others_write(make_server):
     if shutil.which("wrk") is None:
-        pytest.skip("WRK IS MISSING: nothing is tested under load (apt-get install wrk)")
+        skip_loudly("WRK IS MISSING: nothing is tested under load (apt-get install wrk)")
     server = make_server("--demo").start()
     eventually(lambda: "demo: " in server.errors())
     writers = Writers(server)

@@ -13,7 +13,8 @@ def some_problems(machine):
     own = f"/v1/machines/{machine['id']}"
     taken = {"label": "x", "inventory_id": machine["inventory_id"], "type": "crane"}
     return [("GET", "/nowhere", None, None, 404), ("GET", own + "?x=1", None, None, 400),
-            ("GET", "/v1/machines?limit=0", None, None, 422), ("PUT", "/v1/machines", {}, None, 405),
+            ("GET", "/v1/machines?limit=0", None, None, 422),
+            ("PUT", "/v1/machines", {}, None, 405),
             ("POST", "/v1/machines", b"{", None, 400), ("POST", "/v1/machines", {}, None, 422),
             ("POST", "/v1/machines", taken, None, 409),
             ("PATCH", own, {"label": "y"}, {"If-Match": '"x"'}, 412),

@@ -3,12 +3,11 @@
 import re
 import shlex
 import subprocess
-import warnings
 
 import pytest
 
 from api import Api
-from harness import ROOT, Server, day, eventually
+from harness import ROOT, Server, day, eventually, skip_loudly
 
 README = ROOT / "README.md"
 
@@ -38,11 +37,6 @@ def own(tmp_path_factory):
     server.stop()
 
 
-def skip_loudly():
-    warnings.warn("THERE IS NO README.md: NOTHING OF IT IS TESTED", stacklevel=2)
-    pytest.skip("there is no README.md")
-
-
 def run(line, server):
     """A line of the README against our server: its socket, and today for its date."""
     words = shlex.split(line)
@@ -54,14 +48,14 @@ def run(line, server):
 
 def test_the_readme_has_lines_to_run():
     if LINES is None:
-        skip_loudly()
+        skip_loudly("THERE IS NO README.md: NOTHING OF IT IS TESTED")
     assert LINES, "no block of README.md is marked ```redis-cli"
 
 
 @pytest.mark.parametrize("line", LINES or ["-"])
 def test_a_line_of_the_readme_shows_something(own, line):
     if LINES is None:
-        skip_loudly()
+        skip_loudly("THERE IS NO README.md: NOTHING OF IT IS TESTED")
     result = run(line, own)
     assert result.returncode == 0 and result.stderr == "", result
     output = result.stdout.strip()
@@ -73,7 +67,7 @@ def test_a_line_of_the_readme_shows_something(own, line):
 
 def test_every_kind_of_key_is_in_the_readme(own):
     if LINES is None:
-        skip_loudly()
+        skip_loudly("THERE IS NO README.md: NOTHING OF IT IS TESTED")
     shown = " ".join(LINES)
     kinds = {re.sub(r":\d+$|:\d{4}-\d\d-\d\d$", "", key.decode()) for key in own.redis().keys("*")}
     missing = [kind for kind in kinds if kind not in shown]

@@ -143,6 +143,31 @@ def test_an_external_redis_that_goes_and_comes_back(make_server, make_redis, num
     server.stop()
 
 
+def test_the_first_writes_after_redis_went_are_not_acknowledged(make_server, make_redis):
+    """Nobody has noticed yet that it is gone when they come."""
+    redis = make_redis().start()
+    server = make_server(redis_url=redis.url, env=SOON).start()
+    connections = [Api(server.port) for _ in range(8)]
+    machine, refused = connections[0].new_machine(), []
+    for _ in range(scale(4, 2)):
+        heals(connections[0], machine)
+        redis.stop(signal.SIGKILL)
+        names = [unique() for _ in connections]
+        for name, api in zip(names, connections):
+            api.send("POST", "/v1/machines", new_body(name))
+        for name, api in zip(names, connections):
+            document = problem(api.receive("POST"), 503)
+            if document["type"].endswith("/unavailable"):
+                refused.append(name)
+        redis.start()
+    heals(connections[0], machine)
+    check_names(connections[0], refused)
+    check_store(redis.client(), connections[0])
+    for api in connections:
+        api.close()
+    server.stop()
+
+
 def test_a_redis_that_lost_its_data_is_noticed_and_begins_a_new_epoch(make_server, make_redis):
     """No revision token names two states."""
     redis = make_redis().start()

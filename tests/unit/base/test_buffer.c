@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "tests/unit/base/random.h"
+#include "tests/unit/random.h"
 
 #define MODEL_BYTES_MAX 200000
 
@@ -56,11 +56,11 @@ static void what_is_reserved_is_there_to_be_written(void **state)
 static void numbers_are_written_as_printf_writes_them(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 100000; i++) {
         static const uint64_t borders[] = {0, 1, 9, 10, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX};
         uint64_t number =
-            i < 7 ? borders[i] : random_next(&random) >> random_between(&random, 0, 63);
+            i < 7 ? borders[i] : chance_u64(&random) >> chance_between(&random, 0, 63);
         char expected[64];
         fb_buffer_t buffer = {0};
         snprintf(expected, sizeof(expected), "%" PRIu64 " %" PRId64, number, (int64_t)number);
@@ -87,14 +87,14 @@ static void a_printed_text_of_any_length_is_whole(void **state)
 }
 
 /* One random step on both; returns the model's new length. */
-static size_t step(random_t *random, fb_buffer_t *buffer, char *model, size_t len)
+static size_t step(chance_t *random, fb_buffer_t *buffer, char *model, size_t len)
 {
     char text[512];
-    size_t size = (size_t)random_between(random, 0, sizeof(text) - 1);
+    size_t size = (size_t)chance_between(random, 0, sizeof(text) - 1);
     for (size_t i = 0; i < size; i++)
-        text[i] = (char)random_between(random, 1, 255);
+        text[i] = (char)chance_between(random, 1, 255);
     text[size] = '\0';
-    switch (random_between(random, 0, 5)) {
+    switch (chance_between(random, 0, 5)) {
     case 0:
         fb_buffer_put(buffer, text, size);
         break;
@@ -123,12 +123,12 @@ static size_t step(random_t *random, fb_buffer_t *buffer, char *model, size_t le
 static void a_buffer_holds_what_was_put_into_it_in_order(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     char *model = fb_alloc(MODEL_BYTES_MAX);
     for (int round = 0; round < 50; round++) {
         fb_buffer_t buffer = {0};
         size_t len = 0;
-        while (len < MODEL_BYTES_MAX - 1000 && random_between(&random, 0, 300) > 0) {
+        while (len < MODEL_BYTES_MAX - 1000 && chance_between(&random, 0, 300) > 0) {
             len = step(&random, &buffer, model, len);
             assert_int_equal(buffer.len, len);
             assert_true(buffer.capacity >= buffer.len);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/base/random.h"
+#include "tests/unit/random.h"
 
 #define MS_PER_DAY 86400000LL
 
@@ -57,11 +57,11 @@ static fb_date_result_t parse(const char *text, fb_day_t *date)
 static void a_text_is_a_date_exactly_if_the_calendar_has_the_day(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 200000; i++) {
-        int year = (int)random_between(&random, 0, 9999);
-        int month = (int)random_between(&random, 0, 13);
-        int day = (int)random_between(&random, 0, 32);
+        int year = (int)chance_between(&random, 0, 9999);
+        int month = (int)chance_between(&random, 0, 13);
+        int day = (int)chance_between(&random, 0, 32);
         bool exists = month >= 1 && month <= 12 && day >= 1 && day <= days_in_month(year, month);
         char text[32], back[FB_DAY_TEXT_BYTES];
         fb_day_t date = 12345;
@@ -99,13 +99,13 @@ static void what_has_not_the_shape_of_a_date_is_told_apart(void **state)
 static void an_instant_is_written_as_libc_would(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     const fb_instant_t first = fb_day_from_civil(0, 1, 1) * MS_PER_DAY;
     const fb_instant_t last = (fb_day_from_civil(9999, 12, 31) + 1) * MS_PER_DAY - 1;
     const fb_instant_t borders[] = {first, -1001, -1000, -999, -1, 0, 1, 999, 1000, last};
     const int border_count = (int)(sizeof(borders) / sizeof(borders[0]));
     for (int i = 0; i < 100000; i++) {
-        fb_instant_t instant = i < border_count ? borders[i] : random_between(&random, first, last),
+        fb_instant_t instant = i < border_count ? borders[i] : chance_between(&random, first, last),
                      back;
         int64_t ms = ((instant % 1000) + 1000) % 1000;
         time_t seconds = (time_t)((instant - ms) / 1000);
@@ -153,12 +153,12 @@ static void only_what_would_be_written_is_read_as_an_instant(void **state)
 static void a_changed_byte_makes_another_instant_or_none(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 200000; i++) {
         char text[FB_INSTANT_TEXT_BYTES], back[FB_INSTANT_TEXT_BYTES];
         fb_instant_t instant;
-        fb_instant_format(random_between(&random, 0, FB_DAY_MAX * MS_PER_DAY), text);
-        text[random_between(&random, 0, sizeof(text) - 1)] = (char)random_between(&random, 1, 127);
+        fb_instant_format(chance_between(&random, 0, FB_DAY_MAX * MS_PER_DAY), text);
+        text[chance_between(&random, 0, sizeof(text) - 1)] = (char)chance_between(&random, 1, 127);
         if (!fb_instant_parse((fb_slice_t){text, sizeof(text)}, &instant))
             continue;
         fb_instant_format(instant, back);
@@ -202,7 +202,7 @@ static fb_day_t expected_day(const zone_rule_t *rule, int year, fb_instant_t ins
     return (fb_day_t)(local / MS_PER_DAY);
 }
 
-static void check_zone(const zone_rule_t *rule, random_t *random)
+static void check_zone(const zone_rule_t *rule, chance_t *random)
 {
     fb_error_t error = {0};
     assert_int_equal(fb_zone_set(rule->name, &error), FB_OK);
@@ -216,7 +216,7 @@ static void check_zone(const zone_rule_t *rule, random_t *random)
                 assert_int_equal(fb_zone_day(at), expected_day(rule, year, at));
                 assert_int_equal(fb_zone_day(at - 1), expected_day(rule, year, at - 1));
             }
-            fb_instant_t any = day * MS_PER_DAY + random_between(random, 0, MS_PER_DAY - 1);
+            fb_instant_t any = day * MS_PER_DAY + chance_between(random, 0, MS_PER_DAY - 1);
             assert_int_equal(fb_zone_day(any), expected_day(rule, year, any));
         }
     }
@@ -225,14 +225,14 @@ static void check_zone(const zone_rule_t *rule, random_t *random)
 static void the_day_in_berlin_follows_its_law(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     check_zone(&berlin, &random);
 }
 
 static void the_day_in_new_york_follows_its_law(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     check_zone(&new_york, &random);
 }
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/base/random.h"
+#include "tests/unit/random.h"
 
 static void an_object_is_read_and_its_numbers_are_reals(void **state)
 {
@@ -164,11 +164,11 @@ static void a_written_string_is_read_back_as_it_was(void **state)
     (void)state;
     static const char *const pieces[] = {"\"", "\\", "a",    "/",   "\n", "\x01", "ä",
                                          "€",  "😀",  "\x7F", "\\u", "\t", "\xC3", "\xF0\x9F"};
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 50000; i++) {
         fb_buffer_t text = {0}, written = {0};
-        for (int64_t count = random_between(&random, 0, 12); count > 0; count--)
-            fb_buffer_put_text(&text, pieces[random_between(&random, 0, 13)]);
+        for (int64_t count = chance_between(&random, 0, 12); count > 0; count--)
+            fb_buffer_put_text(&text, pieces[chance_between(&random, 0, 13)]);
         fb_slice_t slice = fb_buffer_slice(&text);
         fb_json_put_string(&written, slice);
         json_t *string = json_loadb(written.at, written.len, JSON_DECODE_ANY, NULL);

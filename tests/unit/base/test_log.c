@@ -11,7 +11,7 @@
 
 #include "base/date.h"
 #include "base/memory.h"
-#include "tests/unit/base/random.h"
+#include "tests/unit/random.h"
 
 #define CAPTURED_BYTES_MAX (4 * 1024 * 1024)
 
@@ -88,12 +88,12 @@ static void levels_are_read_by_their_names(void **state)
 static void a_text_of_any_bytes_stays_one_line(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int round = 0; round < 500; round++) {
         char text[1400];
-        size_t len = (size_t)random_between(&random, 0, sizeof(text) - 1);
+        size_t len = (size_t)chance_between(&random, 0, sizeof(text) - 1);
         for (size_t i = 0; i < len; i++)
-            text[i] = (char)random_between(&random, 1, random_between(&random, 0, 1) ? 255 : 40);
+            text[i] = (char)chance_between(&random, 1, chance_between(&random, 0, 1) ? 255 : 40);
         text[len] = '\0';
         capture_t capture = capture_begin();
         fb_log_info("%s", text);

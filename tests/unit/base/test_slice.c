@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/base/random.h"
+#include "tests/unit/random.h"
 
 static void slices_are_equal_by_their_bytes(void **state)
 {
@@ -78,16 +78,16 @@ static void what_is_no_plain_decimal_number_is_refused(void **state)
 static void a_row_of_digits_is_a_number_if_no_greater_text_wise(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 300000; i++) {
         char text[32], most_text[32];
-        uint64_t most = random_next(&random) >> random_between(&random, 0, 63), number = 0;
-        size_t len = (size_t)random_between(&random, 1, 21);
+        uint64_t most = chance_u64(&random) >> chance_between(&random, 0, 63), number = 0;
+        size_t len = (size_t)chance_between(&random, 1, 21);
         for (size_t d = 0; d < len; d++)
-            text[d] = (char)('0' + random_between(&random, 0, 9));
-        if (random_between(&random, 0, 3) == 0)
+            text[d] = (char)('0' + chance_between(&random, 0, 9));
+        if (chance_between(&random, 0, 3) == 0)
             len = (size_t)snprintf(text, sizeof(text), "%llu",
-                                   (unsigned long long)(most + random_next(&random) % 3 - 1));
+                                   (unsigned long long)(most + chance_u64(&random) % 3 - 1));
         size_t most_len =
             (size_t)snprintf(most_text, sizeof(most_text), "%llu", (unsigned long long)most);
         bool valid = (text[0] != '0' || len == 1) &&
@@ -198,16 +198,15 @@ static void every_character_is_utf8_and_no_surrogate_is(void **state)
 static void random_texts_are_utf8_exactly_by_the_grammar(void **state)
 {
     (void)state;
-    random_t random = random_start(__func__);
+    chance_t random = chance_init();
     for (int i = 0; i < 200000; i++) {
         unsigned char text[64];
         size_t len = 0;
-        while (len < sizeof(text) - 4 && random_between(&random, 0, 9) > 0)
+        while (len < sizeof(text) - 4 && chance_between(&random, 0, 9) > 0)
             len += put_point(text + len,
-                             (uint32_t)random_next(&random) >> random_between(&random, 11, 31));
-        if (len > 0 && random_between(&random, 0, 1) == 0)
-            text[random_between(&random, 0, (int64_t)len - 1)] =
-                (unsigned char)random_next(&random);
+                             (uint32_t)chance_u64(&random) >> chance_between(&random, 11, 31));
+        if (len > 0 && chance_between(&random, 0, 1) == 0)
+            text[chance_between(&random, 0, (int64_t)len - 1)] = (unsigned char)chance_u64(&random);
         check_utf8(text, len);
     }
 }

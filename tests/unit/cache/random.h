@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-#include "base/clock.h"
 #include "cache/build.h"
+#include "tests/unit/random.h"
 
-/* What the random programs of this folder have in common: chance, and the versions they keep. */
-
-/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
-typedef struct {
-    uint64_t state;
-} chance_t;
-
-/* From the seed in FB_SEED, or a new one; prints it. */
-static inline chance_t chance_init(void)
-{
-    const char *given = getenv("FB_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : fb_clock_monotonic_ns();
-    print_message("FB_SEED=%llu\n", (unsigned long long)seed);
-    return (chance_t){seed * 0x9E3779B97F4A7C15u | 1};
-}
-
-static inline uint64_t chance_u64(chance_t *chance)
-{
-    chance->state ^= chance->state >> 12;
-    chance->state ^= chance->state << 25;
-    chance->state ^= chance->state >> 27;
-    return chance->state * 0x2545F4914F6CDD1Du;
-}
-
-static inline uint32_t chance_below(chance_t *chance, uint32_t bound)
-{
-    return (uint32_t)((chance_u64(chance) >> 32) * bound >> 32);
-}
+/* What the random programs of this folder have in common: the versions that they keep. */
 
 /* The versions that a program keeps, oldest first. A version is a copy of the structure and of its
  * model, in one malloc block, and must go on showing its content until it is dropped. */

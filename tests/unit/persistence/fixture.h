@@ -21,6 +21,7 @@
 #include "persistence/redis_link.h"
 #include "persistence/store_memory.h"
 #include "persistence/store_redis.h"
+#include "tests/unit/random.h"
 
 /* What the tests of this folder have in common: chance, directories, a Redis of their own, and
  * commits with their chains. */
@@ -43,28 +44,6 @@
             fail_msg("%s: %s: %s", #call, fb_code_name(code_), code_error_.detail);                \
         assert_int_equal(code_error_.code, expected);                                              \
     } while (0)
-
-/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
-typedef struct {
-    uint64_t state;
-} chance_t;
-
-/* From the seed in FB_SEED, or a new one; prints it. */
-static inline chance_t chance_init(void)
-{
-    const char *given = getenv("FB_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : fb_clock_monotonic_ns();
-    print_message("FB_SEED=%llu\n", (unsigned long long)seed);
-    return (chance_t){seed * 0x9E3779B97F4A7C15u | 1};
-}
-
-static inline uint32_t chance_below(chance_t *chance, uint32_t bound)
-{
-    chance->state ^= chance->state >> 12;
-    chance->state ^= chance->state << 25;
-    chance->state ^= chance->state >> 27;
-    return (uint32_t)((chance->state * 0x2545F4914F6CDD1Du >> 32) * bound >> 32);
-}
 
 static inline void pause_ms(long ms)
 {

@@ -195,6 +195,28 @@ static void what_is_asked_for_all_the_time_stays(void **state)
     memo_dispose(&memo);
 }
 
+static void what_is_not_asked_for_any_more_goes_in_the_end(void **state)
+{
+    (void)state;
+    enum { KEPT = 40 };
+    memo_t memo = memo_create(60000);
+    char target[32];
+    for (int i = 0; i < KEPT; i++) {
+        snprintf(target, sizeof(target), "/old/%d", i);
+        put_and_release(&memo, target, 0, target, 500);
+        assert_true(finds(&memo, target, target));
+    }
+    for (int i = 0; i < 4 * KEPT; i++) {
+        snprintf(target, sizeof(target), "/new/%d", i);
+        put_and_release(&memo, target, 0, target, 500);
+    }
+    for (int i = 0; i < KEPT; i++) {
+        snprintf(target, sizeof(target), "/old/%d", i);
+        assert_false(finds(&memo, target, target));
+    }
+    memo_dispose(&memo);
+}
+
 static void there_are_never_more_entries_than_promised(void **state)
 {
     (void)state;
@@ -331,6 +353,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_being_sent_outlives_its_place),
         cmocka_unit_test(an_answer_that_would_take_much_of_the_room_is_not_kept),
         cmocka_unit_test(what_is_asked_for_all_the_time_stays),
+        cmocka_unit_test(what_is_not_asked_for_any_more_goes_in_the_end),
         cmocka_unit_test(there_are_never_more_entries_than_promised),
         cmocka_unit_test(with_room_for_all_it_agrees_with_an_array),
         cmocka_unit_test(with_little_room_what_it_finds_is_right_and_the_bounds_hold),

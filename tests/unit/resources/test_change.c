@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/change.h"
+
+#include "tests/unit/resources/fleet.h"
+
+static void assert_payload(const fb_change_t *change, const char *expected)
+{
+    fb_buffer_t payload = {0};
+    fb_change_encode(change, &payload);
+    assert_text(fb_buffer_slice(&payload), expected);
+    fb_buffer_dispose(&payload);
+}
+
+static void a_change_is_written_as_the_store_reads_it(void **state)
+{
+    (void)state;
+    const fb_value_t machine[FB_FIELDS_MAX] = {
+        {.text = FB_SLICE("Digger \"7\"")},
+        {.text = FB_SLICE("D-7")},
+        {.text = FB_SLICE("crane")},
+        {.number = 1250},
+        {.null = true},
+        {.number = NOON},
+        {.number = NOON + 1},
+    };
+    fb_change_t change = {0};
+    assert_payload(&change, "[]");
+    fb_change_put(&change, FB_MACHINES, 42, machine);
+    fb_change_delete(&change, FB_MAINTENANCE, UINT32_MAX);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 42, TODAY, TODAY + 9, true);
+    fb_change_days(&change, FB_PLANE_BOOKED, 1, FB_DAY_MIN, FB_DAY_MIN, false);
+    fb_change_days(&change, FB_PLANE_BOOKED, 1, TODAY, TODAY - 1, true);
+    assert_payload(&change,
+                   "[[\"put\",\"machine\",42,{\"label\":\"Digger \\\"7\\\"\","
+                   "\"inventory_id\":\"D-7\",\"type\":\"crane\",\"price_per_day\":\"12.50\","
+                   "\"creation_date\":\"2026-11-21T12:00:00.000Z\","
+                   "\"updated_at\":\"2026-11-21T12:00:00.001Z\"}],"
+                   "[\"delete\",\"window\",4294967295],"
+                   "[\"days\",\"maintenance\",42,\"2026-11-21\",10,1],"
+                   "[\"days\",\"booked\",1,\"1970-01-01\",1,0]]");
+    fb_change_dispose(&change);
+    assert_null(change.ops);
+}
+
+/* --- random changes ----------------------------------------------------------------------- */
+
+static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
+{
+    static const char *const texts[] = {"", "crane", "Mühle", "\"", "\\n\n", "{}", "🚜", "null"};
+    int64_t most = field->kind == FB_KIND_INSTANT ? (int64_t)FB_DAY_MAX * 86400000 : field->max;
+    fb_value_t value = {.given = true, .null = chance_below(chance, 6) == 0};
+    if (field->kind == FB_KIND_TEXT)
+        value.text = fb_slice(texts[chance_below(chance, FB_COUNT(texts))]);
+    else
+        value.number = chance_between(chance, field->min, most);
+    return value;
+}
+
+static unsigned chance_family(chance_t *chance)
+{
+    unsigned family;
+    do {
+        family = chance_below(chance, fb_registry_count());
+    } while (fb_registry_resource(family)->row_name == NULL);
+    return family;
+}
+
+static uint32_t chance_id(chance_t *chance)
+{
+    return (uint32_t)(chance_u64(chance) >> (32 + chance_below(chance, 31))) | 1;
+}
+
+static void chance_change(chance_t *chance, fb_change_t *change)
+{
+    for (uint32_t n = chance_below(chance, 7); n > 0; n--) {
+        unsigned family = chance_family(chance);
+        const fb_resource_t *resource = fb_registry_resource(family);
+        fb_value_t values[FB_FIELDS_MAX];
+        fb_day_t from = (fb_day_t)chance_between(chance, FB_DAY_MIN, FB_DAY_MAX);
+        fb_day_t to = (fb_day_t)chance_between(chance, from, FB_DAY_MAX);
+        switch (chance_below(chance, 3)) {
+        case 0:
+            for (unsigned f = 0; f < resource->field_count; f++)
+                values[f] = chance_value(chance, &resource->fields[f]);
+            fb_change_put(change, family, chance_id(chance), values);
+            break;
+        case 1:
+            fb_change_delete(change, family, chance_id(chance));
+            break;
+        case 2:
+            fb_change_days(change, chance_below(chance, FB_PLANE_COUNT), chance_id(chance), from,
+                           to, chance_below(chance, 2) == 0);
+            break;
+        }
+    }
+}
+
+static void assert_same_op(const fb_op_t *a, const fb_op_t *b)
+{
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->subject, b->subject);
+    assert_int_equal(a->id, b->id);
+    if (a->kind == FB_OP_DAYS) {
+        assert_int_equal(a->from, b->from);
+        assert_int_equal(a->days, b->days);
+        assert_int_equal(a->set, b->set);
+    }
+    const fb_resource_t *resource = fb_registry_resource(a->kind == FB_OP_PUT ? a->subject : 0);
+    for (unsigned f = 0; a->kind == FB_OP_PUT && f < resource->field_count; f++) {
+        assert_int_equal(a->values[f].null, b->values[f].null);
+        if (a->values[f].null)
+            continue;
+        if (resource->fields[f].kind == FB_KIND_TEXT)
+            assert_true(fb_slice_equal(a->values[f].text, b->values[f].text));
+        else
+            assert_true(a->values[f].number == b->values[f].number);
+    }
+}
+
+static void what_is_encoded_is_decoded_to_the_same_operations(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    for (int round = 0; round < 3000; round++) {
+        fb_change_t change = {0}, decoded = {0};
+        fb_buffer_t payload = {0}, again = {0};
+        fb_error_t error = {0};
+        chance_change(&chance, &change);
+        fb_change_encode(&change, &payload);
+        if (fb_change_decode(&decoded, fb_buffer_slice(&payload), &error) != FB_OK)
+            fail_msg("%.*s: %s", FB_PRINT(fb_buffer_slice(&payload)), error.detail);
+        assert_int_equal(decoded.count, change.count);
+        for (size_t i = 0; i < change.count; i++)
+            assert_same_op(&change.ops[i], &decoded.ops[i]);
+        fb_change_encode(&decoded, &again);
+        assert_same_text(&payload, &again);
+        fb_change_dispose(&change);
+        fb_change_dispose(&decoded);
+        fb_buffer_dispose(&payload);
+        fb_buffer_dispose(&again);
+    }
+}
+
+/* A payload that was damaged is refused, or says something else that can be said again. */
+static void a_damaged_payload_is_refused_or_understood_whole(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    size_t refused = 0;
+    for (int round = 0; round < 20000; round++) {
+        fb_change_t change = {0}, decoded = {0}, twice = {0};
+        fb_buffer_t payload = {0}, again = {0};
+        fb_error_t error = {0};
+        chance_change(&chance, &change);
+        fb_change_encode(&change, &payload);
+        uint32_t at = chance_below(&chance, (uint32_t)payload.len);
+        if (chance_below(&chance, 4) == 0)
+            payload.len = at;
+        else
+            payload.at[at] = (char)("[]{},:\"0123456789abz\\\x80-"[chance_below(&chance, 23)]);
+        fb_code_t code = fb_change_decode(&decoded, fb_buffer_slice(&payload), &error);
+        assert_int_equal(code, error.code);
+        if (code == FB_OK) {
+            fb_change_encode(&decoded, &again);
+            assert_int_equal(fb_change_decode(&twice, fb_buffer_slice(&again), &error), FB_OK);
+            assert_int_equal(twice.count, decoded.count);
+        } else {
+            assert_int_equal(code, FB_DIVERGED);
+            refused++;
+        }
+        fb_change_dispose(&change);
+        fb_change_dispose(&decoded);
+        fb_change_dispose(&twice);
+        fb_buffer_dispose(&payload);
+        fb_buffer_dispose(&again);
+    }
+    assert_true(refused > 10000);
+}
+
+static void what_is_no_change_of_ours_is_refused(void **state)
+{
+    (void)state;
+    static const char *const payloads[] = {
+        "",
+        "{}",
+        "null",
+        "[",
+        "[] x",
+        "[5]",
+        "[[]]",
+        "[{}]",
+        "[\"put\"]",
+        "[[\"sing\",\"machine\",1]]",
+        "[[\"delete\",\"machine\",0]]",
+        "[[\"delete\",\"machine\",-1]]",
+        "[[\"delete\",\"machine\",4294967296]]",
+        "[[\"delete\",\"machine\",1.0]]",
+        "[[\"delete\",\"machine\",\"1\"]]",
+        "[[\"delete\",\"machine\"]]",
+        "[[\"delete\",\"machine\",1,2]]",
+        "[[\"delete\",\"machines\",1]]",
+        "[[\"delete\",\"availability\",1]]",
+        "[[\"delete\",null,1]]",
+        "[[\"delete\",\"machine\",1],[\"sing\"]]",
+        "[[\"put\",\"machine\",1]]",
+        "[[\"put\",\"machine\",1,[]]]",
+        "[[\"put\",\"machine\",1,{\"colour\":\"red\"}]]",
+        "[[\"put\",\"machine\",1,{\"label\":7}]]",
+        "[[\"put\",\"machine\",1,{\"label\":null}]]",
+        "[[\"put\",\"machine\",1,{\"price_per_day\":\"1250\"}]]",
+        "[[\"put\",\"machine\",1,{\"updated_at\":\"today\"}]]",
+        "[[\"put\",\"machine\",1,{\"label\":\"a\"},1]]",
+        "[[\"put\",\"machine\",0,{\"label\":\"a\"}]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",0,1]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",-1,1]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",1,2]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",1,true]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",1]]",
+        "[[\"days\",\"maintenance\",1,\"2026-11-21\",1,1,1]]",
+        "[[\"days\",\"maintenance\",0,\"2026-11-21\",1,1]]",
+        "[[\"days\",\"holiday\",1,\"2026-11-21\",1,1]]",
+        "[[\"days\",\"maintenance\",1,\"2026-02-30\",1,1]]",
+        "[[\"days\",\"maintenance\",1,\"1969-12-31\",1,1]]",
+        "[[\"days\",\"maintenance\",1,\"2399-12-31\",2,1]]",
+        "[[\"days\",\"maintenance\",1,\"2400-01-01\",1,1]]",
+        "[[\"days\",\"maintenance\",1,\"1970-01-01\",157055,1]]",
+        "[[\"days\",\"maintenance\",1,\"1970-01-01\",4294967296,1]]",
+        "[[\"days\",\"maintenance\",1,20778,1,1]]",
+    };
+    for (size_t i = 0; i < FB_COUNT(payloads); i++) {
+        fb_change_t change = {0};
+        fb_error_t error = {0};
+        if (fb_change_decode(&change, fb_slice(payloads[i]), &error) != FB_DIVERGED)
+            fail_msg("%s is understood", payloads[i]);
+        assert_int_equal(error.code, FB_DIVERGED);
+        fb_change_dispose(&change);
+    }
+}
+
+static void the_whole_calendar_is_one_operation(void **state)
+{
+    (void)state;
+    fb_change_t change = {0};
+    fb_error_t error = {0};
+    assert_int_equal(fb_change_decode(&change,
+                                      FB_SLICE("[[\"days\",\"booked\",7,\"1970-01-01\",157054,1]]"),
+                                      &error),
+                     FB_OK);
+    assert_int_equal(change.ops[0].from, FB_DAY_MIN);
+    assert_int_equal(change.ops[0].from + (fb_day_t)change.ops[0].days - 1, FB_DAY_MAX);
+    fb_change_dispose(&change);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_is_written_as_the_store_reads_it),
+        cmocka_unit_test(what_is_encoded_is_decoded_to_the_same_operations),
+        cmocka_unit_test(a_damaged_payload_is_refused_or_understood_whole),
+        cmocka_unit_test(what_is_no_change_of_ours_is_refused),
+        cmocka_unit_test(the_whole_calendar_is_one_operation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
