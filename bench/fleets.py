@@ -70,7 +70,7 @@ def run_seed(bench, _):
     folder = bench.data("many")
     return [
         Figure(f"seconds to seed {bench.many:,} machines", "s", [seconds],
-               limit=60 * bench.many / 1e6, note="the limit is that of a million, in proportion"),
+               limit=bench.limit_of_a_million(60)),
         Figure("CPU of fleetbit seed", "s", [own]),
         Figure("CPU of its redis-server", "s", [redis],
                note="with the rewriting of its file in the background"),
@@ -111,7 +111,7 @@ def time_start(bench, *where):
 
 def run_start(bench, name):
     bench.seeded("many")
-    folder = bench.data("many")
+    folder, limit = bench.data("many"), bench.limit_of_a_million(10)
     private, private_cpu, running, running_cpu = [], [], [], []
     for number in range(2 if bench.quick else STARTS):
         bench.say(f"{name}: start {number + 1}, private Redis")
@@ -124,11 +124,11 @@ def run_start(bench, name):
         running.append(seconds)
         running_cpu.append(cpu)
     return [
-        Figure("private Redis, just seeded: to /readyz", "s", private[:1], limit=10,
+        Figure("private Redis, just seeded: to /readyz", "s", private[:1], limit=limit,
                note="Redis still finds many changes in its file; all files are in the page cache"),
-        Figure("private Redis, later starts: to /readyz", "s", private[1:], limit=10),
+        Figure("private Redis, later starts: to /readyz", "s", private[1:], limit=limit),
         Figure("private Redis: CPU of fleetbit", "s", private_cpu),
-        Figure("Redis runs already: to /readyz", "s", running, limit=10),
+        Figure("Redis runs already: to /readyz", "s", running, limit=limit),
         Figure("Redis runs already: CPU of fleetbit", "s", running_cpu),
     ]
 
@@ -177,7 +177,7 @@ def run_memory(bench, name):
                f"of {PAGE_BITS:,} bits")
     return [
         Figure("resident bytes per machine, without the bitmaps", "B",
-               [(at_start - base - bitmaps) * per], limit=600,
+               [(at_start - base - bitmaps) * per], limit=bench.limit_of_a_million(600),
                note="RSS at /readyz less that of an empty fleet, less the bitmaps"),
         Figure("the same after a while", "B", [(settled - base - bitmaps) * per],
                note="once the allocator has given back what it does not need"),
@@ -256,7 +256,7 @@ def run_patch(bench, name):
                 bench.say(f"{name}: fsync {policy}, round {number + 1} of {rounds}")
                 for side in sides[number % 2:] + sides[:number % 2]:
                     side.round()
-            figures += patch_figures(f"fsync {policy}", *sides, limit=2)
+            figures += patch_figures(f"fsync {policy}", *sides, bench.limit_of_a_million(2))
     return figures
 
 

@@ -80,6 +80,9 @@ class Bench:
         elif what:
             print(what, file=sys.stderr, flush=True)
 
+    def limit_of_a_million(self, limit):
+        return None if self.quick else limit
+
     def source(self, name):
         return os.path.join(TOP, "bench", name)
 
@@ -155,7 +158,7 @@ def print_head(bench, facts):
           f"{bench.seconds} s, sides in turns, server and generator on a core each.")
     if bench.quick:
         print(f"\n**Quick: fewer and shorter rounds, {bench.many:,} machines instead of a million; "
-              "limits that are meant for a million are not comparable.**")
+              "so the limits that are meant for a million do not apply.**")
     if bench.server_cores == bench.client_cores:
         print("\n**Only one core: the generator disturbs the servers.**")
 
@@ -227,7 +230,9 @@ def main():
         return 1
     finally:
         bench.close()
-    print(f"\nAll samples: {keep(bench, facts, results, failed)}")
+    facts["load_after"] = os.getloadavg()[0]
+    path = keep(bench, facts, results, failed)
+    print(f"\nLoad after: {facts['load_after']:.1f}. All samples: {path}")
     for name, reason in failed.items():
         print(f"bench: {name} did not run: {reason}", file=sys.stderr)
     return 1 if failed else 0

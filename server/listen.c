@@ -106,6 +106,9 @@ fb_code_t fb_listen(const char *address, int *fd, fb_error_t *error)
                              .ai_family = AF_UNSPEC,
                              .ai_socktype = SOCK_STREAM};
     const char *host = parts.host[0] != '\0' ? parts.host : NULL;
+    /* A bare system has no /etc/hosts; the name is known all the same (RFC 6761, section 6.3). */
+    if (host != NULL && strcasecmp(host, "localhost") == 0)
+        host = "127.0.0.1";
     int failed = getaddrinfo(host, parts.port, &hints, &infos);
     if (failed != 0) {
         bool is_wrong = failed == EAI_NONAME || failed == EAI_FAMILY || failed == EAI_NODATA ||
