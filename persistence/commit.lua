@@ -106,10 +106,13 @@ end
 -- Numbers go to Redis as texts: it would print them with 17 digits.
 local bit_texts = { [0] = '0', [1] = '1' }
 
+-- Says whether it was the other one before.
 local function set_bit(key, id_text, bit)
-    if call('GETBIT', key, id_text) ~= bit then
-        call('SETBIT', key, id_text, bit_texts[bit])
+    if call('GETBIT', key, id_text) == bit then
+        return false
     end
+    call('SETBIT', key, id_text, bit_texts[bit])
+    return true
 end
 
 -- For each kind of operation: `check` says what is wrong with it, or nil, and prepares it;
@@ -203,7 +206,11 @@ kinds.days = {
     end,
     apply = function(op)
         for _, key in ipairs(op.keys) do
-            set_bit(key, op.id, op[6])
+            local changed = set_bit(key, op.id, op[6])
+            -- A day without a machine needs no bitmap, which would be as long as the greatest id.
+            if changed and op[6] == 0 and call('BITCOUNT', key) == 0 then
+                call('DEL', key)
+            end
         end
     end,
 }
@@ -235,7 +242,8 @@ local function obstacle(batch, log)
         allowed = allowed and may('DEL', key) and may('HSET', key, 'field', '')
     end
     for key in pairs(batch.bits) do
-        allowed = allowed and may('SETBIT', key, '1', '1')
+        allowed = allowed and may('SETBIT', key, '1', '1') and may('DEL', key)
+            and may('BITCOUNT', key)
     end
     if not allowed then
         return 'NOPERM this user may not do all that a commit does'

@@ -99,37 +99,61 @@ fb_code_t fb_args_read_query(fb_args_t *args, const fb_field_t *fields, unsigned
     return check_required(args, fields, count, error);
 }
 
-static void read_member(fb_args_t *args, const fb_field_t *fields, unsigned count,
-                        const fb_field_t *read_only, unsigned read_only_count, fb_body_mode_t mode,
-                        fb_slice_t name, const json_t *json, fb_error_t *error)
+typedef struct {
+    const fb_field_t *fields;
+    unsigned count;
+    const fb_field_t *read_only;
+    unsigned read_only_count;
+    fb_body_mode_t mode;
+} body_table_t;
+
+static bool is_shown(const body_table_t *table, fb_slice_t name)
 {
-    int index = fb_field_find(fields, count, name);
-    if (index >= 0 && !(fields[index].flags & FB_ASSIGNED)) {
-        fb_field_from_json(&fields[index], json, &args->values[index], error);
-        return;
-    }
-    bool shown = index >= 0 || fb_slice_is(name, "id") ||
-                 fb_field_find(read_only, read_only_count, name) >= 0;
-    if (!shown)
-        fb_fail_field(error, FB_MALFORMED, name, "there is no such member here");
-    else if (mode != FB_BODY_REPLACE)
+    return fb_slice_is(name, "id") || fb_field_find(table->fields, table->count, name) >= 0 ||
+           fb_field_find(table->read_only, table->read_only_count, name) >= 0;
+}
+
+/* RFC 9110, section 9.3.4: what is sent must be a state of the thing at the path. */
+static void check_id(const fb_args_t *args, const json_t *json, fb_error_t *error)
+{
+    uint32_t own = args->id_count > 0 ? args->ids[args->id_count - 1] : 0;
+    if (own != 0 && (!json_is_number(json) || json_number_value(json) != own))
+        fb_fail_field(error, FB_INVALID, FB_SLICE("id"), "must be %u, as in the path", own);
+}
+
+static void read_member(fb_args_t *args, const body_table_t *table, fb_slice_t name,
+                        const json_t *json, fb_error_t *error)
+{
+    int index = fb_field_find(table->fields, table->count, name);
+    if (index >= 0 && !(table->fields[index].flags & FB_ASSIGNED))
+        fb_field_from_json(&table->fields[index], json, &args->values[index], error);
+    else if (table->mode != FB_BODY_REPLACE)
         fb_fail_field(error, FB_INVALID, name, "is set by the server");
+    else if (fb_slice_is(name, "id"))
+        check_id(args, json, error);
 }
 
 fb_code_t fb_args_read_body(fb_args_t *args, const fb_field_t *fields, unsigned count,
                             const fb_field_t *read_only, unsigned read_only_count,
                             fb_body_mode_t mode, fb_slice_t body, fb_error_t *error)
 {
-    void *member;
+    const body_table_t table = {fields, count, read_only, read_only_count, mode};
+    const char *name;
+    json_t *json;
     fb_assert(count <= FB_FIELDS_MAX);
     fb_code_t code = fb_json_parse_object(body, &args->body, error);
     if (code != FB_OK)
         return code;
-    for (member = json_object_iter(args->body); member != NULL;
-         member = json_object_iter_next(args->body, member)) {
-        fb_slice_t name = fb_slice(json_object_iter_key(member));
-        read_member(args, fields, count, read_only, read_only_count, mode, name,
-                    json_object_iter_value(member), error);
+    /* What nobody knows comes first, so that the code does not hang on the order of members. */
+    json_object_foreach(args->body, name, json)
+    {
+        if (!is_shown(&table, fb_slice(name)))
+            fb_fail_field(error, FB_MALFORMED, fb_slice(name), "there is no such member here");
+    }
+    json_object_foreach(args->body, name, json)
+    {
+        if (is_shown(&table, fb_slice(name)))
+            read_member(args, &table, fb_slice(name), json, error);
     }
     if (error->code == FB_OK && mode != FB_BODY_MERGE)
         check_required(args, fields, count, error);

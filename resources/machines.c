@@ -5,7 +5,8 @@
 #include "resources/listing.h"
 #include "resources/maintenance.h"
 
-#define PRICE_MAX 100000000000 /* a thousand millions, in minor units */
+#define TYPES_NAMED_BYTES 120          /* of the list of types in an error */
+#define PRICE_MAX         100000000000 /* a thousand millions, in minor units */
 
 static const fb_field_t fields[] = {
     [FB_MACHINE_LABEL] = {"label", "what people call it", 1, 200, FB_KIND_TEXT, FB_REQUIRED},
@@ -59,10 +60,13 @@ fb_code_t fb_machine_check_type(const fb_snapshot_t *snapshot, fb_slice_t type, 
     if (fb_snapshot_facet(snapshot, FB_MACHINES, FB_MACHINE_TYPE, type) != NULL)
         return FB_OK;
     fb_buffer_t known = {0};
-    for (unsigned i = 0; i < rules->machine_type_count; i++) {
-        fb_buffer_put_text(&known, i ? ", " : "");
-        fb_buffer_put_text(&known, rules->machine_types[i]);
+    unsigned named = 0;
+    for (; named < rules->machine_type_count && known.len < TYPES_NAMED_BYTES; named++) {
+        fb_buffer_put_text(&known, named ? ", " : "");
+        fb_buffer_put_text(&known, rules->machine_types[named]);
     }
+    if (named < rules->machine_type_count)
+        fb_buffer_printf(&known, " and %u more", rules->machine_type_count - named);
     int shown = type.len > 64 ? 64 : (int)type.len;
     fb_fail_field(error, FB_INVALID, FB_SLICE("type"),
                   "\"%.*s\" is none of the fleet's types: %.*s", shown, type.at,

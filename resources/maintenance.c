@@ -75,14 +75,36 @@ static void clear_days(const fb_snapshot_t *snapshot, uint32_t machine, fb_windo
     }
 }
 
+/* The first of the windows that have days after `day`; its id is 0 where there is none. */
+static fb_window_t next_window(const fb_snapshot_t *snapshot, const fb_children_t *windows,
+                               fb_day_t day)
+{
+    fb_window_t next = {.id = 0};
+    for (uint32_t i = 0; i < windows->count; i++) {
+        fb_window_t window = fb_maintenance_window(snapshot, windows->ids[i]);
+        if (window.end > day && (next.id == 0 || window.start < next.start))
+            next = window;
+    }
+    return next;
+}
+
 void fb_maintenance_end_all(const fb_snapshot_t *snapshot, uint32_t machine, fb_change_t *change)
 {
     const fb_children_t *windows = fb_maintenance_windows(snapshot, machine);
-    for (uint32_t i = 0; windows != NULL && i < windows->count; i++) {
-        fb_window_t window = fb_maintenance_window(snapshot, windows->ids[i]);
-        fb_change_days(change, FB_PLANE_MAINTENANCE, machine, window.start, window.end, false);
-        fb_change_delete(change, FB_MAINTENANCE, window.id);
+    fb_day_t cleared = FB_DAY_MIN - 1; /* up to this day */
+    if (windows == NULL)
+        return;
+    /* Windows overlap: each day is cleared once, whatever their number. */
+    for (;;) {
+        fb_window_t window = next_window(snapshot, windows, cleared);
+        if (window.id == 0)
+            break;
+        fb_day_t from = window.start > cleared ? window.start : cleared + 1;
+        fb_change_days(change, FB_PLANE_MAINTENANCE, machine, from, window.end, false);
+        cleared = window.end;
     }
+    for (uint32_t i = 0; i < windows->count; i++)
+        fb_change_delete(change, FB_MAINTENANCE, windows->ids[i]);
 }
 
 /* --- reads ------------------------------------------------------------------------------- */

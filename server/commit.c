@@ -216,8 +216,10 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
             *again = true;
             return FB_OK;
         }
-        if (outcome == CANNOT_TELL && !in_doubt)
-            return fb_fail(error, FB_UNAVAILABLE, "Redis cannot be reached");
+        if (outcome == CANNOT_TELL && !in_doubt) {
+            error->code = FB_UNAVAILABLE;
+            return error->code;
+        }
         if (fb_clock_monotonic_ms() >= deadline_ms)
             return fb_fail(error, in_doubt ? FB_OUTCOME_UNKNOWN : FB_UNAVAILABLE,
                            "Redis was lost while the write was on its way to it");

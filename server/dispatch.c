@@ -94,6 +94,20 @@ static bool is_json(h2o_iovec_t type, bool merge_patch)
            (merge_patch && h2o_lcstris(type.base, len, H2O_STRLIT("application/merge-patch+json")));
 }
 
+/* RFC 9110, section 8.4: a coding that is not undone must not be ignored. */
+static fb_code_t check_coding(const h2o_req_t *req, fb_error_t *error)
+{
+    ssize_t found = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_ENCODING, -1);
+    if (found < 0)
+        return FB_OK;
+    h2o_iovec_t coding = req->headers.entries[found].value;
+    if (h2o_lcstris(coding.base, coding.len, H2O_STRLIT("identity")))
+        return FB_OK;
+    return fb_fail_field(error, FB_MEDIA_TYPE, FB_SLICE("Content-Encoding"),
+                         "a body must be sent as it is, not %.*s",
+                         (int)(coding.len < 100 ? coding.len : 100), coding.base);
+}
+
 static fb_code_t check_media_type(const h2o_req_t *req, const fb_command_t *command,
                                   fb_error_t *error)
 {
@@ -123,6 +137,8 @@ static fb_code_t read_command(const h2o_req_t *req, size_t body_bytes_max, const
     if (code != FB_OK || command->body == NULL)
         return code;
     code = check_media_type(req, command, error);
+    if (code == FB_OK)
+        code = check_coding(req, error);
     if (code != FB_OK)
         return code;
     const fb_resource_t *resource = route->resource;
@@ -236,6 +252,10 @@ static void answer_route(fb_exchange_t *exchange)
         fb_reply_problem(exchange, &error, NULL);
         return;
     }
+    if (fb_slice_is(method, "OPTIONS") && fb_slice_is(path, "*")) {
+        fb_reply_options(exchange, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        return;
+    }
     fb_code_t code = fb_registry_route(method, path, &route, &error);
     if (code == FB_METHOD_NOT_ALLOWED && fb_slice_is(method, "OPTIONS")) {
         fb_reply_options(exchange, route.allow);
@@ -250,9 +270,29 @@ static void answer_route(fb_exchange_t *exchange)
     }
 }
 
+/* RFC 9112, section 3.2.2: a target may be a whole URI. Its path is what we serve. */
+static void cut_absolute_form(h2o_req_t *req)
+{
+    if (req->path.len < 7 || !h2o_lcstris(req->path.base, 7, H2O_STRLIT("http://")))
+        return;
+    size_t at = 7;
+    while (at < req->path.len && req->path.base[at] != '/')
+        at++;
+    if (at == req->path.len || at > req->query_at) {
+        req->path = h2o_iovec_init(H2O_STRLIT("/"));
+        req->query_at = SIZE_MAX;
+        return;
+    }
+    req->path = h2o_iovec_init(req->path.base + at, req->path.len - at);
+    if (req->query_at != SIZE_MAX)
+        req->query_at -= at;
+}
+
 static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     fb_loop_t *loop = loop_of(handler);
+    if (req->path.len == 0 || req->path.base[0] != '/')
+        cut_absolute_form(req);
     fb_exchange_t exchange;
     fb_exchange_begin(&exchange, loop, req);
     if (loop->snapshot != NULL && fb_exchange_is_read(&exchange)) {

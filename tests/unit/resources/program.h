@@ -108,7 +108,7 @@ static inline void step_update(step_t *step, chance_t *chance, model_t *model, f
     if (put) {
         machine.price = -1;
         machine.description = 0;
-        step_add(step, ",\"id\":12,\"in_maintenance\":false,\"creation_date\":null");
+        step_add(step, ",\"in_maintenance\":false,\"creation_date\":null");
     }
     step_members(step, chance, model, put, &machine);
     step_close(step);
