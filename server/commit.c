@@ -19,8 +19,9 @@
 #include "base/memory.h"
 #include "server/fleet_internal.h"
 
-#define PAUSE_MS_MIN 1
-#define PAUSE_MS_MAX 100
+#define PAUSE_MS_MIN   1
+#define PAUSE_MS_MAX   100
+#define BATCH_DAYS_MAX 100000 /* bits that a batch sets or clears: Redis does nothing meanwhile */
 
 /* One attempt: what was planned upon one snapshot. */
 typedef struct {
@@ -29,6 +30,8 @@ typedef struct {
     fb_entry_t *entries;
     fb_buffer_t *payloads; /* those of the entries */
     size_t count;
+    size_t planned; /* writes: those that failed, too */
+    uint64_t days;  /* bits of days that the entries touch */
 } batch_t;
 
 void fb_write_dispose(fb_write_t *write)
@@ -98,12 +101,21 @@ static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, cons
         fb_registry_put_path(&write->location, command->shows->path, plan->ids);
 }
 
+static uint64_t days_of(const fb_change_t *change)
+{
+    uint64_t days = 0;
+    for (size_t i = 0; i < change->count; i++)
+        days += change->ops[i].kind == FB_OP_DAYS ? change->ops[i].days : 0;
+    return days;
+}
+
 static void add_entry(batch_t *batch, const fb_change_t *change)
 {
     fb_position_t position = fb_stage_view(batch->stage)->position;
     fb_entry_t *entry = &batch->entries[batch->count];
     fb_buffer_t *payload = &batch->payloads[batch->count];
     batch->count++;
+    batch->days += days_of(change);
     fb_change_encode(change, payload);
     random_command(entry->command);
     entry->payload = fb_buffer_slice(payload);
@@ -139,9 +151,10 @@ static void plan_batch(fb_fleet_t *fleet, batch_t *batch, fb_write_t *const *wri
         .entries = fb_alloc_zero(count, sizeof(fb_entry_t)),
         .payloads = fb_alloc_zero(count, sizeof(fb_buffer_t)),
     };
-    for (size_t i = 0; i < count; i++) {
-        writes[i]->args.now = now;
-        plan_write(batch, writes[i]);
+    while (batch->planned < count && batch->days < BATCH_DAYS_MAX) {
+        fb_write_t *write = writes[batch->planned++];
+        write->args.now = now;
+        plan_write(batch, write);
     }
 }
 
@@ -251,19 +264,20 @@ static void forget_state_errors(fb_write_t *const *writes, size_t count)
     }
 }
 
-fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
-                          uint64_t deadline_ms, fb_error_t *error)
+/* Commits as many of the writes, from the first on, as make one batch: `*done` of them. */
+static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
+                             uint64_t deadline_ms, size_t *done, fb_error_t *error)
 {
-    fb_assert(count <= FB_STORE_BATCH_MAX);
     for (unsigned attempt = 0;; attempt++) {
         batch_t batch;
         bool again = false;
         plan_batch(fleet, &batch, writes, count);
+        *done = batch.planned;
         fb_code_t code = batch.count > 0 ? settle(fleet, &batch, deadline_ms, &again, error)
                                          : confirm_failures(fleet, &again, error);
         dispose_batch(&batch);
         if (code != FB_OK)
-            forget_state_errors(writes, count);
+            forget_state_errors(writes, *done);
         if (code != FB_OK || !again)
             return code;
         if (fb_clock_monotonic_ms() >= deadline_ms)
@@ -273,4 +287,45 @@ fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t c
         uint64_t longest = attempt < 6 ? 1u << attempt : 64;
         pause_ms((uint64_t)rand() % (longest + 1));
     }
+}
+
+static void fail_all(fb_write_t *const *writes, size_t count, const fb_error_t *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (writes[i]->error.code == FB_OK)
+            writes[i]->error = *error;
+    }
+}
+
+fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
+                          uint64_t deadline_ms, fb_error_t *error)
+{
+    size_t most = count, done = 0;
+    fb_assert(count <= FB_STORE_BATCH_MAX);
+    for (size_t at = 0; at < count; at += done) {
+        size_t left = count - at;
+        fb_error_t fault = {0};
+        fb_code_t code =
+            commit_some(fleet, writes + at, left < most ? left : most, deadline_ms, &done, &fault);
+        bool is_away = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN;
+        if (code != FB_OK && !is_away && done > 1) {
+            /* Redis refused them for what one of them does (a key of a wrong type, say). Nothing
+             * has landed: let each go by itself, so that only that one fails. */
+            most = 1;
+            done = 0;
+            continue;
+        }
+        if (code != FB_OK)
+            fail_all(writes + at, done, &fault);
+        if (is_away) {
+            fault.code = FB_UNAVAILABLE; /* what follows was never sent */
+            for (size_t i = at + done; i < count; i++)
+                writes[i]->error = (fb_error_t){0};
+            fail_all(writes + at + done, count - at - done, &fault);
+            *error = fault;
+            error->code = code;
+            return code;
+        }
+    }
+    return FB_OK;
 }

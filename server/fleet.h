@@ -64,9 +64,10 @@ fb_code_t fb_fleet_catch_up(fb_fleet_t *fleet, fb_error_t *error);
 /* The date has turned: a new snapshot of the same revision. */
 void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today);
 
-/* Plans the writes, each upon the ones before it, and commits them together. Where it returns
- * FB_OK each write has its own answer, and the snapshot that shows them is on the shelf. Else
- * nothing is known to have landed: FB_UNAVAILABLE (nothing did), or FB_OUTCOME_UNKNOWN, and the
- * caller answers those whose own error is FB_OK so. `deadline_ms` bounds the repetitions. */
+/* Plans the writes, each upon the ones before it, and commits them together (in several batches
+ * where they touch very many days). Afterwards each write has its own answer, and the snapshot that
+ * shows what landed is on the shelf. FB_UNAVAILABLE or FB_OUTCOME_UNKNOWN where Redis was lost on
+ * the way: the writes that could not be settled have such an error. `deadline_ms` bounds the
+ * repetitions. */
 fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
                           uint64_t deadline_ms, fb_error_t *error);

@@ -174,11 +174,11 @@ static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
         publish(writer);
     add_u64(&writer->state.batches_total, 1);
     for (size_t i = 0; i < count; i++) {
-        bool planned = batch[i]->error.code == FB_OK;
-        if (planned && code != FB_OK)
-            batch[i]->error = error;
-        if (planned)
-            add_u64(code == FB_OK ? &writer->state.landed_total : &writer->state.failed_total, 1);
+        fb_code_t outcome = batch[i]->error.code;
+        if (outcome == FB_OK)
+            add_u64(&writer->state.landed_total, 1);
+        else if (outcome == FB_UNAVAILABLE || outcome == FB_OUTCOME_UNKNOWN)
+            add_u64(&writer->state.failed_total, 1);
         batch[i]->on_done(batch[i]);
     }
 }

@@ -343,7 +343,8 @@ class Redis:
         return self
 
     def client(self, database=None):
-        return redis.Redis(host="127.0.0.1", port=self.port, password=self.password, username=self.user,
+        return redis.Redis(host="127.0.0.1", port=self.port, password=self.password,
+                           username=self.user,
                            db=self.database if database is None else database, socket_timeout=20)
 
     def answers(self):
