@@ -132,6 +132,15 @@ def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no server outlives the tests
 
 
+def environment(variables=None):
+    """Ours without settings of fleetbit, but with `variables`, and what ./dev tells sanitizers."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("FLEETBIT_")}
+    kept.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
+    kept.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
+    kept.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    return {**kept, **(variables or {})}
+
+
 class Server:
     """`fleetbit serve` on free ports with a directory of its own. start() may be called again
     after stop() or kill(): the data stay."""
@@ -148,14 +157,6 @@ class Server:
 
     # --- starting ---
 
-    def environment(self):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("FLEETBIT_")}
-        kept.setdefault("LSAN_OPTIONS",
-                        f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
-        kept.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
-        kept.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        return {**kept, **self.env}
-
     def command(self):
         place = ["--redis", self.redis_url] if self.redis_url else ["--data", str(self.data)]
         return [str(BINARY), "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
@@ -169,7 +170,7 @@ class Server:
         with open(out_path, "wb") as out, open(self.error_path, "ab") as err:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                env=self.environment(), preexec_fn=_die_with_parent)
+                env=environment(self.env), preexec_fn=_die_with_parent)
         Server.alive.append(self)
 
         def announced():

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """The command line: what is refused at the start, with which status, and what is not."""
-import os
 import re
 import signal
 import subprocess
@@ -9,15 +8,14 @@ import time
 import pytest
 
 from api import Api, problem
-from harness import BINARY, ROOT, Redis, Server, eventually, unique
+from harness import BINARY, ROOT, Redis, Server, environment, eventually, unique
 
 USAGE, UNAVAILABLE, IN_USE = 2, 3, 4
 
 
 def run(*arguments, env=None, seconds=30):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("FLEETBIT_")}
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True,
-                          env={**kept, **(env or {})}, timeout=seconds, stdin=subprocess.DEVNULL,
+                          env=environment(env), timeout=seconds, stdin=subprocess.DEVNULL,
                           check=False)
 
 
