@@ -187,16 +187,20 @@ void fb_dispatch_on_answers(h2o_multithread_receiver_t *receiver, h2o_linklist_t
     }
 }
 
-static char *copy_field(const h2o_req_t *req, const h2o_token_t *token)
+/* The If-Match field, its lines joined (RFC 9110, section 5.3); NULL where there is none. */
+static char *copy_if_match(const h2o_req_t *req)
 {
-    ssize_t found = h2o_find_header(&req->headers, token, -1);
-    if (found < 0)
+    fb_buffer_t joined = {0};
+    ssize_t at = -1;
+    while ((at = h2o_find_header(&req->headers, H2O_TOKEN_IF_MATCH, at)) >= 0) {
+        h2o_iovec_t line = req->headers.entries[at].value;
+        fb_buffer_put_text(&joined, joined.len ? ", " : "");
+        fb_buffer_put(&joined, line.base, line.len);
+    }
+    if (joined.at == NULL)
         return NULL;
-    h2o_iovec_t value = req->headers.entries[found].value;
-    char *copy = fb_alloc(value.len + 1);
-    memcpy(copy, value.base, value.len);
-    copy[value.len] = '\0';
-    return copy;
+    fb_buffer_put_char(&joined, '\0');
+    return joined.at;
 }
 
 static void submit(fb_exchange_t *exchange, pending_t *pending)
@@ -234,7 +238,7 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
         fb_reply_problem(exchange, &error, NULL);
         return;
     }
-    pending->write.if_match = copy_field(req, H2O_TOKEN_IF_MATCH);
+    pending->write.if_match = copy_if_match(req);
     submit(exchange, pending);
 }
 

@@ -146,13 +146,16 @@ static h2o_iovec_t pool_body(h2o_req_t *req, fb_buffer_t *body)
 
 /* --- replies ----------------------------------------------------------------------------- */
 
+/* A list field may come in several lines (RFC 9110, section 5.3). */
 static bool is_known(h2o_req_t *req, const fb_memo_entry_t *entry)
 {
-    ssize_t found = h2o_find_header(&req->headers, H2O_TOKEN_IF_NONE_MATCH, -1);
-    if (found < 0)
-        return false;
-    h2o_iovec_t field = req->headers.entries[found].value;
-    return fb_etag_matches((fb_slice_t){field.base, field.len}, entry->etag, true);
+    ssize_t at = -1;
+    while ((at = h2o_find_header(&req->headers, H2O_TOKEN_IF_NONE_MATCH, at)) >= 0) {
+        h2o_iovec_t field = req->headers.entries[at].value;
+        if (fb_etag_matches((fb_slice_t){field.base, field.len}, entry->etag, true))
+            return true;
+    }
+    return false;
 }
 
 void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)

@@ -122,6 +122,13 @@ def test_what_get_shows_can_be_put_back(api):
     assert {**response.json(), "updated_at": 0} == {**machine, "updated_at": 0}
 
 
+def test_a_put_that_contradicts_its_path_is_refused(api):
+    machine = api.new_machine()
+    with api.unchanged(machine["id"]):
+        contrary = {**machine, "id": machine["id"] + 1}
+        problem(api.put(f"/v1/machines/{machine['id']}", contrary), 422, "id")
+
+
 @pytest.mark.parametrize("media_type", ["application/merge-patch+json", "application/json",
                                         "application/merge-patch+json; charset=utf-8"])
 def test_patch_is_a_json_merge_patch(api, media_type):
@@ -346,3 +353,14 @@ def test_head_is_get_without_the_body(api):
                 assert head.headers[name] == got.headers[name], (target, name)
         known = api.request("HEAD", target, headers={"If-None-Match": got.headers["etag"]})
         assert known.status == 304
+
+
+def test_a_condition_may_come_in_several_lines(api):
+    machine = api.new_machine()
+    path = f"/v1/machines/{machine['id']}"
+    etag = api.get(path).headers["etag"]
+    two_lines = {"If-None-Match": f'"x"\r\nIf-None-Match: {etag}'}
+    assert api.get(path, headers=two_lines).status == 304
+    two_lines = {"If-Match": f'"x"\r\nIf-Match: {etag}'}
+    assert api.patch(path, {"label": "new"}, headers=two_lines).status == 200
+    assert api.patch(path, {"label": "newer"}, headers=two_lines).status == 412

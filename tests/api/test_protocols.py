@@ -89,6 +89,14 @@ def test_http_1_0_is_answered_and_closed(api):
     assert response.status == 200 and "transfer-encoding" not in response.headers
 
 
+def test_a_target_in_absolute_form_is_that_of_its_path(api):
+    """RFC 9112, section 3.2.2: a server must accept it."""
+    machine = api.new_machine()
+    for authority in ("localhost", f"127.0.0.1:{api.port}"):
+        response = api.get(f"http://{authority}/v1/machines/{machine['id']}")
+        assert response.status == 200 and response.json() == machine
+
+
 NOT_HTTP = {
     "binary": b"\x00\x01\x02\x03\r\n\r\n",
     "no target": b"GET\r\n\r\n",
