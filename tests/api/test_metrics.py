@@ -105,8 +105,10 @@ def test_the_state_of_redis_and_the_queue_are_shown(own):
         os.kill(redis_pid, signal.SIGSTOP)
         try:
             waiting = [Api(own.port) for _ in range(10)]
-            for connection in waiting:
+            for number, connection in enumerate(waiting):
                 connection.send("PATCH", f"/v1/machines/{machine['id']}", {"label": "w"})
+                if number == 0:
+                    time.sleep(0.1)  # the writer takes it and waits; the others must queue
             eventually(lambda: scrape(own).value("fleetbit_writer_queue") >= 1)
             eventually(lambda: scrape(own).value("fleetbit_redis_up") == 0)
             first = scrape(own).value("fleetbit_redis_contact_age_seconds")
