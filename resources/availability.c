@@ -85,19 +85,15 @@ static fb_code_t render_free(const fb_snapshot_t *snapshot, const fb_args_t *arg
                              fb_buffer_t *body, fb_error_t *error)
 {
     const fb_bitmap_t *sets[RANGE_DAYS_MAX * FB_PLANE_COUNT];
-    const fb_value_t *type = &args->values[FREE_TYPE];
+    fb_bitmap_filter_t filter;
     range_t range;
     fb_code_t code = free_range(snapshot, args, &range, error);
-    if (code == FB_OK && type->given)
-        code = fb_machine_check_type(snapshot, type->text, error);
+    if (code == FB_OK)
+        code = fb_machines_filter(snapshot, &args->values[FREE_TYPE], &filter, error);
     if (code != FB_OK)
         return code;
-    fb_bitmap_filter_t filter = {
-        .all = &snapshot->families[FB_MACHINES].exists,
-        .also = type->given ? fb_machines_of_type(snapshot, type->text) : NULL,
-        .without = sets,
-        .without_count = taken(snapshot, range, sets),
-    };
+    filter.without = sets;
+    filter.without_count = taken(snapshot, range, sets);
     fb_buffer_put_char(body, '{');
     put_range(body, !args->values[FREE_FROM].given, range);
     fb_buffer_put_literal(body, ",\"count\":");
@@ -139,18 +135,14 @@ static fb_code_t render_calendar(const fb_snapshot_t *snapshot, const fb_args_t 
                                  fb_buffer_t *body, fb_error_t *error)
 {
     const fb_bitmap_t *sets[FB_PLANE_COUNT];
-    const fb_value_t *type = &args->values[CALENDAR_TYPE];
+    fb_bitmap_filter_t filter;
     range_t range = calendar_range(args);
     fb_code_t code = check_range(range, error);
-    if (code == FB_OK && type->given)
-        code = fb_machine_check_type(snapshot, type->text, error);
+    if (code == FB_OK)
+        code = fb_machines_filter(snapshot, &args->values[CALENDAR_TYPE], &filter, error);
     if (code != FB_OK)
         return code;
-    fb_bitmap_filter_t filter = {
-        .all = &snapshot->families[FB_MACHINES].exists,
-        .also = type->given ? fb_machines_of_type(snapshot, type->text) : NULL,
-        .without = sets,
-    };
+    filter.without = sets;
     fb_buffer_put_char(body, '{');
     put_range(body, false, range);
     fb_buffer_put_literal(body, ",\"days\":[");

@@ -32,6 +32,8 @@ static const fb_field_t computed[] = {
      FB_ASSIGNED | FB_NULLABLE},
 };
 
+static const fb_bitmap_t no_machines = {0};
+
 static void put_computed(const fb_snapshot_t *snapshot, const fb_row_t *row, fb_buffer_t *body)
 {
     const fb_bitmap_t *today = fb_snapshot_day(snapshot, FB_PLANE_MAINTENANCE, snapshot->today);
@@ -77,9 +79,18 @@ fb_code_t fb_machine_check_type(const fb_snapshot_t *snapshot, fb_slice_t type, 
 
 const fb_bitmap_t *fb_machines_of_type(const fb_snapshot_t *snapshot, fb_slice_t type)
 {
-    static const fb_bitmap_t none = {0};
     const fb_bitmap_t *rows = fb_snapshot_facet(snapshot, FB_MACHINES, FB_MACHINE_TYPE, type);
-    return rows ? rows : &none;
+    return rows ? rows : &no_machines;
+}
+
+fb_code_t fb_machines_filter(const fb_snapshot_t *snapshot, const fb_value_t *type,
+                             fb_bitmap_filter_t *filter, fb_error_t *error)
+{
+    *filter = (fb_bitmap_filter_t){.all = &snapshot->families[FB_MACHINES].exists};
+    if (!type->given)
+        return FB_OK;
+    filter->also = fb_machines_of_type(snapshot, type->text);
+    return fb_machine_check_type(snapshot, type->text, error);
 }
 
 static uint64_t latest(uint64_t a, uint64_t b)
@@ -127,18 +138,15 @@ static fb_code_t check_status(fb_slice_t status, fb_error_t *error)
 static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *args,
                              fb_buffer_t *body, fb_error_t *error)
 {
-    static const fb_bitmap_t none = {0};
-    const fb_value_t *type = &args->values[LIST_TYPE], *status = &args->values[LIST_STATUS];
-    fb_bitmap_filter_t filter = {.all = &snapshot->families[FB_MACHINES].exists};
-    if (type->given && fb_machine_check_type(snapshot, type->text, error) != FB_OK)
+    const fb_value_t *status = &args->values[LIST_STATUS];
+    fb_bitmap_filter_t filter;
+    if (fb_machines_filter(snapshot, &args->values[LIST_TYPE], &filter, error) != FB_OK)
         return error->code;
     if (status->given && check_status(status->text, error) != FB_OK)
         return error->code;
-    if (type->given)
-        filter.also = fb_machines_of_type(snapshot, type->text);
     /* No state of a machine has been reported yet, so none is in this one. */
     if (status->given)
-        filter.all = &none;
+        filter.all = &no_machines;
     fb_buffer_put_char(body, '{');
     fb_code_t code =
         fb_put_page(snapshot, FB_MACHINES, "machines", &filter, &views[0], args, body, error);

@@ -6,11 +6,6 @@
 #include "server/reply.h"
 
 typedef struct {
-    h2o_handler_t super;
-    fb_loop_t *loop;
-} handler_t;
-
-typedef struct {
     const char *name, *type, *help;
     double value;
 } sample_t;
@@ -143,7 +138,7 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
     fb_error_t error = {0};
     size_t len = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
     fb_slice_t path = {req->path.base, len};
-    fb_exchange_begin(&exchange, H2O_STRUCT_FROM_MEMBER(handler_t, super, handler)->loop, req);
+    fb_exchange_begin(&exchange, fb_loop_of(handler), req);
     if (fb_health_answer(&exchange, path))
         return 0;
     if (!fb_slice_is(path, "/metrics")) {
@@ -160,9 +155,5 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 
 void fb_admin_register(fb_loop_t *loop, h2o_hostconf_t *host)
 {
-    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
-    handler_t *handler =
-        H2O_STRUCT_FROM_MEMBER(handler_t, super, h2o_create_handler(path, sizeof(*handler)));
-    handler->super.on_req = on_request;
-    handler->loop = loop;
+    fb_loop_handle(loop, host, on_request);
 }

@@ -9,11 +9,6 @@
 #include "server/health.h"
 #include "server/reply.h"
 
-typedef struct {
-    h2o_handler_t super;
-    fb_loop_t *loop;
-} handler_t;
-
 /* A write on its way to the writer and back. It outlives its request where the client leaves. */
 typedef struct {
     h2o_multithread_message_t message;
@@ -21,11 +16,6 @@ typedef struct {
     fb_exchange_t exchange; /* `req` is NULL once the client has left */
     fb_conn_t *conn;
 } pending_t;
-
-static fb_loop_t *loop_of(h2o_handler_t *handler)
-{
-    return H2O_STRUCT_FROM_MEMBER(handler_t, super, handler)->loop;
-}
 
 static fb_slice_t slice_of(h2o_iovec_t bytes)
 {
@@ -294,7 +284,7 @@ static void cut_absolute_form(h2o_req_t *req)
 
 static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
-    fb_loop_t *loop = loop_of(handler);
+    fb_loop_t *loop = fb_loop_of(handler);
     if (req->path.len == 0 || req->path.base[0] != '/')
         cut_absolute_form(req);
     fb_exchange_t exchange;
@@ -313,9 +303,5 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 
 void fb_dispatch_register(fb_loop_t *loop, h2o_hostconf_t *host)
 {
-    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
-    handler_t *handler =
-        H2O_STRUCT_FROM_MEMBER(handler_t, super, h2o_create_handler(path, sizeof(*handler)));
-    handler->super.on_req = on_request;
-    handler->loop = loop;
+    fb_loop_handle(loop, host, on_request);
 }

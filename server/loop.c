@@ -30,6 +30,27 @@ typedef struct {
     unsigned count;
 } listeners_t;
 
+/* Its super is what the library knows of it. */
+typedef struct {
+    h2o_handler_t super;
+    fb_loop_t *loop;
+} handler_t;
+
+void fb_loop_handle(fb_loop_t *loop, h2o_hostconf_t *host,
+                    int (*on_request)(h2o_handler_t *handler, h2o_req_t *req))
+{
+    h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
+    handler_t *handler =
+        H2O_STRUCT_FROM_MEMBER(handler_t, super, h2o_create_handler(path, sizeof(*handler)));
+    handler->super.on_req = on_request;
+    handler->loop = loop;
+}
+
+fb_loop_t *fb_loop_of(h2o_handler_t *handler)
+{
+    return H2O_STRUCT_FROM_MEMBER(handler_t, super, handler)->loop;
+}
+
 /* --- accepting --------------------------------------------------------------------------- */
 
 static bool is_full(const fb_loop_t *loop)

@@ -67,6 +67,11 @@ struct fb_server {
     atomic_bool ended;
 };
 
+/* Makes `on_request` the one handler of a host of the loop; it finds the loop with fb_loop_of. */
+void fb_loop_handle(fb_loop_t *loop, h2o_hostconf_t *host,
+                    int (*on_request)(h2o_handler_t *handler, h2o_req_t *req));
+fb_loop_t *fb_loop_of(h2o_handler_t *handler);
+
 /* Starts the thread. */
 fb_loop_t *fb_loop_create(fb_server_t *server, unsigned number);
 /* From any thread: look for a new snapshot, and at `draining`. */
