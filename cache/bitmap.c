@@ -140,6 +140,11 @@ void fb_bitmap_clear(fb_bitmap_t *bitmap, fb_build_t *build)
     bitmap->count = 0;
 }
 
+const uint64_t *fb_bitmap_page(const fb_bitmap_t *bitmap, uint32_t *page)
+{
+    return fb_table_next(&bitmap->pages, page);
+}
+
 /* The pages of a filter's answer, one after the other. The leaves of the operands' tables are
  * looked up once in 64 pages. */
 #define OPERANDS_ON_STACK 128

@@ -29,6 +29,9 @@ bool fb_bitmap_next(const fb_bitmap_t *bitmap, uint32_t *number);
 void fb_bitmap_load(fb_bitmap_t *bitmap, fb_build_t *build, const uint8_t *bytes, size_t len);
 /* Retires all pages and leaves it empty. */
 void fb_bitmap_clear(fb_bitmap_t *bitmap, fb_build_t *build);
+/* The words of the page of the least number >= `*page` that has a bit, which it is set to; NULL if
+ * there is none. Page numbers end far below UINT32_MAX. Borrowed. */
+const uint64_t *fb_bitmap_page(const fb_bitmap_t *bitmap, uint32_t *page);
 
 /* "In `all`, in `also` (NULL: no such condition), and in none of `without[0 .. n-1]`". Operands
  * may be NULL in `without`: they hold nothing. All are borrowed. */

@@ -21,6 +21,7 @@ local YEAR_MIN, YEAR_MAX = 1970, 2399
 local DAYS_MAX = 157054 -- 1970-01-01 to 2399-12-31
 local NAME_BYTES_MAX = 32
 local ARGUMENTS_MAX = 1000 -- of one command: unpack() has about 8,000 places
+local AUTHOR_BYTES = 8 -- of a command id: which process it is of
 
 local call -- redis.call, which is not there yet while the library loads
 
@@ -264,12 +265,12 @@ local function obstacle(batch, log)
 end
 
 -- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; how many
--- entries the log keeps (0: all); then chain, command and payload of each change.
+-- entries the log keeps (0: all); then chain, command, sum and payload of each change.
 -- Answers OK; or STALE and the epoch, revision and chain of the head.
 local function commit(keys, args)
     call = redis.call
     local log_length = tonumber(args[5])
-    if #args < 8 or (#args - 5) % 3 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
+    if #args < 9 or (#args - 5) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
         return redis.error_reply('MALFORMED wrong number of arguments')
     end
     local schema, epoch, revision, chain =
@@ -277,16 +278,20 @@ local function commit(keys, args)
     if schema and schema ~= args[1] then
         return redis.error_reply('SCHEMA ' .. schema)
     end
+    local prefix = string.sub(keys[1], 1, -5) -- without 'head'
+    local log, channel = prefix .. 'log', prefix .. 'invalidate'
     if epoch ~= args[2] or revision ~= args[3] or chain ~= args[4] then
+        -- Who comes second is announced, so that the others leave it its turn.
+        if redis.acl_check_cmd('PUBLISH', channel, '') then
+            call('PUBLISH', channel, 'STALE ' .. string.sub(args[7], 1, AUTHOR_BYTES))
+        end
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
-    local prefix = string.sub(keys[1], 1, -5) -- without 'head'
-    local log, channel = prefix .. 'log', prefix .. 'invalidate'
     local batch = { head_key = keys[1], prefix = prefix, bits = {}, rows = {}, head = {} }
     local changes = {}
-    for at = 6, #args, 3 do
-        local ops, fault = operations_of(args[at + 2], batch)
+    for at = 6, #args, 4 do
+        local ops, fault = operations_of(args[at + 3], batch)
         if not ops then
             return redis.error_reply('MALFORMED change ' .. #changes + 1 .. ': ' .. fault)
         end
@@ -300,20 +305,22 @@ local function commit(keys, args)
     -- The first write is the one that may still fail: a log that is ahead of its head.
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
-        local at = 3 + 3 * i
+        local at = 2 + 4 * i
         local text = string.format('%.0f', number + i)
         local added = redis.pcall('XADD', log, text .. '-0', 'chain', args[at],
-            'command', args[at + 1], 'change', args[at + 2])
+            'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])
         if type(added) == 'table' then
             return redis.error_reply('DAMAGED ' .. log .. ': ' .. added.err)
         end
         for _, op in ipairs(ops) do
             op:apply()
         end
-        call('PUBLISH', channel, table.concat({ text, args[at], args[at + 1], args[at + 2] }, ' '))
+        call('PUBLISH', channel, table.concat({ epoch, text, args[at], args[at + 1],
+            args[at + 2], args[at + 3] }, ' '))
     end
 
-    local words = { 'revision', string.format('%.0f', number + #changes), 'chain', args[#args - 2] }
+    local words = { 'revision', string.format('%.0f', number + #changes),
+        'chain', args[#args - 3], 'sum', args[#args - 1] }
     for _, field in ipairs(sorted_fields(batch.head)) do
         words[#words + 1] = field
         words[#words + 1] = batch.head[field]
@@ -327,8 +334,12 @@ local function commit(keys, args)
     return redis.status_reply('OK')
 end
 
--- KEYS: the head. ARGV: schema, epoch and chain of a new fleet.
--- Makes the head where there is none; answers its schema, epoch, revision and chain.
+local function read_head(key)
+    return call('HMGET', key, 'schema', 'epoch', 'revision', 'chain', 'sum', 'since')
+end
+
+-- KEYS: the head. ARGV: schema, epoch and chain of a new fleet, run_id of this Redis.
+-- Makes the head where there is none; answers it.
 local function init(keys, args)
     call = redis.call
     if call('EXISTS', keys[1]) == 0 then
@@ -337,10 +348,26 @@ local function init(keys, args)
             return redis.error_reply('DAMAGED ' .. keys[1] .. ' is missing beside ' .. log)
         end
         call('HSET', keys[1], 'schema', args[1], 'epoch', args[2], 'revision', '0',
-            'chain', args[3])
+            'chain', args[3], 'sum', '0000000000000000', 'since', '0', 'run', args[4])
     end
-    return call('HMGET', keys[1], 'schema', 'epoch', 'revision', 'chain')
+    return read_head(keys[1])
+end
+
+-- KEYS: the head. ARGV: the epoch that ends, or nothing; the epoch that begins; run_id of this
+-- Redis, or nothing where it does not matter.
+-- Begins the new epoch where the head still has the one that ends, or another run of Redis; where
+-- neither is so, somebody else has begun one already. Answers the head.
+local function begin_epoch(keys, args)
+    call = redis.call
+    local epoch, revision, run = unpack(call('HMGET', keys[1], 'epoch', 'revision', 'run'))
+    if epoch and (epoch == args[1] or args[3] ~= '' and run ~= args[3]) then
+        call('HSET', keys[1], 'epoch', args[2], 'since', revision or '', 'run',
+            args[3] ~= '' and args[3] or run or '')
+        call('PUBLISH', string.sub(keys[1], 1, -5) .. 'invalidate', 'EPOCH ' .. args[2])
+    end
+    return read_head(keys[1])
 end
 
 redis.register_function('fleetbit_commit_1', commit)
 redis.register_function('fleetbit_init_1', init)
+redis.register_function('fleetbit_begin_epoch_1', begin_epoch)

@@ -213,6 +213,30 @@ fb_code_t fb_redis_link_receive(fb_redis_link_t *link, void **reply, fb_error_t 
     }
 }
 
+fb_code_t fb_redis_link_await(fb_redis_link_t *link, int wake_fd, int timeout_ms,
+                              redisReply **reply, fb_error_t *error)
+{
+    fb_assert(link->context != NULL && link->output.len == 0);
+    *reply = NULL;
+    for (;;) {
+        void *object = NULL;
+        if (redisReaderGetReply(link->context->reader, &object) != REDIS_OK)
+            return lost(link, link->context->reader->errstr, error);
+        *reply = object;
+        if (*reply != NULL)
+            return FB_OK;
+        if (link->input_at == link->input_end) {
+            struct pollfd pollers[] = {{.fd = link->context->fd, .events = POLLIN},
+                                       {.fd = wake_fd, .events = POLLIN}};
+            if (poll(pollers, 2, timeout_ms) <= 0 || pollers[0].revents == 0)
+                return FB_OK;
+        }
+        fb_code_t code = feed(link, error);
+        if (code != FB_OK)
+            return code;
+    }
+}
+
 fb_code_t fb_redis_link_reply(fb_redis_link_t *link, redisReply **reply, fb_error_t *error)
 {
     void *object;

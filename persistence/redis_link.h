@@ -39,6 +39,11 @@ fb_code_t fb_redis_link_call(fb_redis_link_t *link, const fb_slice_t *words, siz
  * or keys are not as fleetbit keeps them; FB_INTERNAL for all else. */
 fb_code_t fb_redis_link_refused(fb_redis_link_t *link, fb_slice_t text, fb_error_t *error);
 
+/* For what Redis sends unasked (pub/sub): the next of it, or NULL where none came within
+ * `timeout_ms`, or something can be read at `wake_fd`. FB_UNAVAILABLE. */
+fb_code_t fb_redis_link_await(fb_redis_link_t *link, int wake_fd, int timeout_ms,
+                              redisReply **reply, fb_error_t *error);
+
 /* The parser of the replies, for one that takes them over (redisReplyObjectFunctions). */
 redisReader *fb_redis_link_reader(fb_redis_link_t *link);
 /* As fb_redis_link_reply, for such a parser: what it made of a reply, not owned. */

@@ -25,7 +25,8 @@
  * timeout, so that a long load goes on as long as data comes. */
 typedef struct fb_store fb_store_t;
 
-#define FB_COMMAND_BYTES         32 /* hexadecimal digits: a random id of the command */
+#define FB_COMMAND_BYTES         32 /* hexadecimal digits: the author's, then random ones */
+#define FB_AUTHOR_BYTES          8  /* hexadecimal digits: which process it is of */
 #define FB_SCHEMA_VERSION        1
 #define FB_STORE_BATCH_MAX       1024       /* changes a commit */
 #define FB_STORE_BATCH_BYTES_MAX (64 << 20) /* of their payloads together */
@@ -35,6 +36,7 @@ typedef struct {
     uint64_t revision;
     char chain[FB_CHAIN_BYTES + 1];     /* fb_chain_next(chain before, command, payload) */
     char command[FB_COMMAND_BYTES + 1]; /* by which its author finds it again */
+    char sum[FB_SUM_BYTES + 1];         /* of the state after it; "": not known */
     fb_slice_t payload;
 } fb_entry_t;
 
@@ -82,12 +84,18 @@ typedef struct {
     fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected, const fb_entry_t *entries,
                         size_t count, fb_error_t *error);
     /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
-     * so end it); `*count` says how many it took. FB_TRIMMED where the log no longer has the next
-     * one; FB_DIVERGED where it ends before `revision`. */
+     * so end it); `*count` says how many it took, `*head` is the head of that same moment.
+     * FB_TRIMMED where the log no longer has the next one; FB_DIVERGED where it ends before
+     * `revision`, or is not there. */
     fb_code_t (*read)(fb_store_t *store, uint64_t revision, size_t max,
                       fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                             fb_error_t *error),
-                      void *context, size_t *count, fb_error_t *error);
+                      void *context, size_t *count, fb_position_t *head, fb_error_t *error);
+    /* The log does not continue what somebody has shown of the epoch `ended`: begins a new one, so
+     * that no token names two states, unless the head has left `ended` already. `*head` is the head
+     * afterwards: the same state in another epoch. */
+    fb_code_t (*begin_epoch)(fb_store_t *store, const char *ended, fb_position_t *head,
+                             fb_error_t *error);
     /* All rows, days and last ids. Others may write meanwhile: what comes may be newer than a head
      * noted before, never older, and applying the log from that head on makes it exact. */
     fb_code_t (*load)(fb_store_t *store, const fb_store_schema_t *schema,

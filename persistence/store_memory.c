@@ -288,6 +288,7 @@ static void append_entry(memory_t *self, const fb_entry_t *entry)
     kept->payload.at = copy;
     self->head.revision = entry->revision;
     memcpy(self->head.chain, entry->chain, sizeof(self->head.chain));
+    memcpy(self->head.sum, entry->sum, sizeof(self->head.sum));
 }
 
 static void trim_log(memory_t *self)
@@ -335,12 +336,13 @@ static fb_code_t memory_commit(fb_store_t *store, const fb_position_t *expected,
 static fb_code_t memory_read(fb_store_t *store, uint64_t revision, size_t max,
                              fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                                    fb_error_t *error),
-                             void *context, size_t *count, fb_error_t *error)
+                             void *context, size_t *count, fb_position_t *head, fb_error_t *error)
 {
     memory_t *self = memory(store);
     uint64_t trimmed = self->head.revision - self->log_count; /* the last that is gone */
     fb_code_t code = FB_OK;
     *count = 0;
+    *head = self->head;
     if (revision > self->head.revision)
         return fb_fail(error, FB_DIVERGED, "the log ends with revision %llu, before %llu",
                        (unsigned long long)self->head.revision, (unsigned long long)revision);
@@ -354,6 +356,25 @@ static fb_code_t memory_read(fb_store_t *store, uint64_t revision, size_t max,
         (*count)++;
     }
     return code;
+}
+
+static void random_epoch(memory_t *self)
+{
+    uint32_t epoch;
+    fb_assert(getrandom(&epoch, sizeof(epoch), 0) == (ssize_t)sizeof(epoch));
+    snprintf(self->head.epoch, sizeof(self->head.epoch), "%08x", epoch);
+    self->head.since = self->head.revision;
+}
+
+static fb_code_t memory_begin_epoch(fb_store_t *store, const char *ended, fb_position_t *head,
+                                    fb_error_t *error)
+{
+    memory_t *self = memory(store);
+    (void)error;
+    if (strcmp(self->head.epoch, ended) == 0)
+        random_epoch(self);
+    *head = self->head;
+    return FB_OK;
 }
 
 static fb_code_t load_family(const family_t *family, const fb_store_schema_t *schema, size_t index,
@@ -441,6 +462,7 @@ static const fb_store_vtable_t memory_vtable = {
     .head = memory_head,
     .commit = memory_commit,
     .read = memory_read,
+    .begin_epoch = memory_begin_epoch,
     .load = memory_load,
     .durability = memory_durability,
     .destroy = memory_destroy,
@@ -449,11 +471,10 @@ static const fb_store_vtable_t memory_vtable = {
 fb_store_t *fb_store_memory_create(uint64_t log_length)
 {
     memory_t *self = fb_alloc_zero(1, sizeof(*self));
-    uint32_t epoch;
-    fb_assert(getrandom(&epoch, sizeof(epoch), 0) == (ssize_t)sizeof(epoch));
     self->store.vtable = &memory_vtable;
     self->log_length = log_length;
-    snprintf(self->head.epoch, sizeof(self->head.epoch), "%08x", epoch);
+    random_epoch(self);
+    memset(self->head.sum, '0', FB_SUM_BYTES);
     memset(self->head.chain, '0', FB_CHAIN_BYTES);
     return &self->store;
 }

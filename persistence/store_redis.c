@@ -6,13 +6,15 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "persistence/embedded.h"
 #include "persistence/store_redis_internal.h"
 
-#define READ_CHUNK 100 /* entries of the log that are asked for at once */
-#define STR_(x)    #x
-#define STR(x)     STR_(x)
+#define READ_CHUNK  100 /* entries of the log that are asked for at once */
+#define HEAD_FIELDS 6
+#define STR_(x)     #x
+#define STR(x)      STR_(x)
 
 static const char chain_zero[] = "00000000000000000000000000000000";
 
@@ -45,18 +47,51 @@ fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
     return code;
 }
 
-/* Opens the link for a call of commit.lua, which is loaded once a connection. Reading does without
- * it, so that a Redis that takes no writes now (OOM, READONLY, ...) can still be read. */
-static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
+static void random_epoch(char epoch[FB_EPOCH_BYTES + 1])
+{
+    uint32_t number;
+    fb_assert(getrandom(&number, sizeof(number), 0) == (ssize_t)sizeof(number));
+    snprintf(epoch, FB_EPOCH_BYTES + 1, "%08x", number);
+}
+
+/* Calls fleetbit_begin_epoch_1: `ended` and `run` as commit.lua says. `*reply` is the head. */
+static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_slice_t run,
+                                  redisReply **reply, fb_error_t *error)
+{
+    char epoch[FB_EPOCH_BYTES + 1];
+    random_epoch(epoch);
+    fb_slice_t words[] = {FB_SLICE("FCALL"),
+                          FB_SLICE("fleetbit_begin_epoch_1"),
+                          FB_SLICE("1"),
+                          fb_slice(self->head_key),
+                          fb_slice(ended),
+                          fb_slice(epoch),
+                          run};
+    fb_code_t code = fb_redis_link_call(self->link, words, 7, reply, error);
+    if (code == FB_OK && is_array(*reply, HEAD_FIELDS) && is_text((*reply)->element[1]) &&
+        strcmp((*reply)->element[1]->str, epoch) == 0)
+        fb_log_warning("epoch %s begins at revision %s", epoch,
+                       is_text((*reply)->element[2]) ? (*reply)->element[2]->str : "");
+    return code;
+}
+
+/* Which run of Redis this is: its run_id; nothing where it does not say. */
+static fb_slice_t run_of(const redisReply *info)
+{
+    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, "\r\nrun_id:") : NULL;
+    if (at == NULL)
+        return FB_SLICE("");
+    at += strlen("\r\nrun_id:");
+    return (fb_slice_t){at, strcspn(at, "\r\n")};
+}
+
+static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
 {
     redisReply *reply = NULL;
     fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"),
                           fb_embedded_commit_lua()};
-    fb_code_t code = fb_store_redis_open(self, error);
-    if (code != FB_OK || self->has_library)
-        return code;
     fb_redis_link_append(self->link, words, 4);
-    code = fb_redis_link_flush(self->link, error);
+    fb_code_t code = fb_redis_link_flush(self->link, error);
     if (code == FB_OK)
         code = fb_redis_link_reply(self->link, &reply, error);
     /* Who may not load functions may find it loaded by somebody who may: the call will tell. */
@@ -64,16 +99,71 @@ static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
         code == FB_OK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM ", 7) == 0;
     if (code == FB_OK && reply->type == REDIS_REPLY_ERROR && !forbidden)
         code = fb_redis_link_refused(self->link, reply_slice(reply), error);
-    self->has_library = code == FB_OK;
     freeReplyObject(reply);
     return code;
 }
 
-/* From schema, epoch, revision and chain, as Redis keeps them. */
+/* Asks which run of Redis this connection is of. `*info` holds its text. */
+static fb_code_t ask_run(fb_store_redis_t *self, redisReply **info, fb_slice_t *run,
+                         fb_error_t *error)
+{
+    fb_slice_t words[] = {FB_SLICE("INFO"), FB_SLICE("server")};
+    *run = FB_SLICE("");
+    fb_redis_link_append(self->link, words, 2);
+    fb_code_t code = fb_redis_link_flush(self->link, error);
+    if (code == FB_OK)
+        code = fb_redis_link_reply(self->link, info, error);
+    if (code == FB_OK)
+        *run = run_of(*info);
+    return code;
+}
+
+/* A connection ends with the run of Redis that it was made to. So what is found out here, before
+ * its first commit, holds for all of its commits. */
+static fb_code_t begin_run(fb_store_redis_t *self, fb_error_t *error)
+{
+    redisReply *info = NULL, *head = NULL;
+    fb_slice_t run;
+    if (self->is_private)
+        return FB_OK;
+    fb_code_t code = ask_run(self, &info, &run, error);
+    if (code == FB_OK && run.len > 0)
+        code = call_begin_epoch(self, "", run, &head, error);
+    freeReplyObject(info);
+    freeReplyObject(head);
+    return code;
+}
+
+/* Opens the link for a call of commit.lua, which is loaded once a connection. Reading does without
+ * it, so that a Redis that takes no writes now (OOM, READONLY, ...) can still be read. */
+static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
+{
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code != FB_OK || self->has_library)
+        return code;
+    code = load_library(self, error);
+    if (code == FB_OK)
+        code = begin_run(self, error);
+    self->has_library = code == FB_OK;
+    return code;
+}
+
+/* The sum and `since` of a head, which one that an early version made does not have. */
+static void read_head_extras(const redisReply *reply, fb_position_t *head)
+{
+    head->sum[0] = '\0';
+    head->since = 0;
+    if (is_hex(reply->element[4], FB_SUM_BYTES))
+        memcpy(head->sum, reply->element[4]->str, FB_SUM_BYTES + 1);
+    if (is_text(reply->element[5]))
+        fb_slice_to_u64(reply_slice(reply->element[5]), INT64_MAX, &head->since);
+}
+
+/* From schema, epoch, revision, chain, sum and since, as Redis keeps them. */
 static fb_code_t read_head(const fb_store_redis_t *self, const redisReply *reply,
                            fb_position_t *head, fb_error_t *error)
 {
-    if (!is_array(reply, 4) || !is_text(reply->element[0]) ||
+    if (!is_array(reply, HEAD_FIELDS) || !is_text(reply->element[0]) ||
         !is_hex(reply->element[1], FB_EPOCH_BYTES) || !is_text(reply->element[2]) ||
         !is_hex(reply->element[3], FB_CHAIN_BYTES) ||
         !fb_slice_to_u64(reply_slice(reply->element[2]), INT64_MAX, &head->revision))
@@ -87,6 +177,7 @@ static fb_code_t read_head(const fb_store_redis_t *self, const redisReply *reply
                        FB_SCHEMA_VERSION);
     memcpy(head->epoch, reply->element[1]->str, FB_EPOCH_BYTES + 1);
     memcpy(head->chain, reply->element[3]->str, FB_CHAIN_BYTES + 1);
+    read_head_extras(reply, head);
     return FB_OK;
 }
 
@@ -99,34 +190,54 @@ static bool is_empty_head(const redisReply *reply)
     return true;
 }
 
-static void random_epoch(char epoch[FB_EPOCH_BYTES + 1])
+/* HMGET of the head. */
+#define HEAD_WORDS 8
+static void head_words(const fb_store_redis_t *self, fb_slice_t words[HEAD_WORDS])
 {
-    uint32_t number;
-    fb_assert(getrandom(&number, sizeof(number), 0) == (ssize_t)sizeof(number));
-    snprintf(epoch, FB_EPOCH_BYTES + 1, "%08x", number);
+    const fb_slice_t ask[HEAD_WORDS] = {
+        FB_SLICE("HMGET"),    fb_slice(self->head_key), FB_SLICE("schema"), FB_SLICE("epoch"),
+        FB_SLICE("revision"), FB_SLICE("chain"),        FB_SLICE("sum"),    FB_SLICE("since")};
+    memcpy(words, ask, sizeof(ask));
+}
+
+/* Makes the head of a fleet that has none; `*reply` is the head. */
+static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_t *error)
+{
+    char epoch[FB_EPOCH_BYTES + 1];
+    redisReply *info = NULL;
+    fb_slice_t run;
+    random_epoch(epoch);
+    fb_code_t code = open_for_call(self, error);
+    if (code == FB_OK)
+        code = ask_run(self, &info, &run, error);
+    if (code == FB_OK) {
+        fb_slice_t init[] = {FB_SLICE("FCALL"),
+                             FB_SLICE("fleetbit_init_1"),
+                             FB_SLICE("1"),
+                             fb_slice(self->head_key),
+                             FB_SLICE(STR(FB_SCHEMA_VERSION)),
+                             fb_slice(epoch),
+                             fb_slice(chain_zero),
+                             run};
+        code = fb_redis_link_call(self->link, init, 8, reply, error);
+    }
+    freeReplyObject(info);
+    return code;
 }
 
 static fb_code_t redis_head(fb_store_t *store, fb_position_t *head, fb_error_t *error)
 {
     fb_store_redis_t *self = fb_store_redis(store);
     redisReply *reply = NULL;
-    fb_slice_t read[] = {FB_SLICE("HMGET"), fb_slice(self->head_key), FB_SLICE("schema"),
-                         FB_SLICE("epoch"), FB_SLICE("revision"),     FB_SLICE("chain")};
+    fb_slice_t words[HEAD_WORDS];
+    head_words(self, words);
     fb_code_t code = fb_store_redis_open(self, error);
     if (code == FB_OK)
-        code = fb_redis_link_call(self->link, read, 6, &reply, error);
+        code = fb_redis_link_call(self->link, words, HEAD_WORDS, &reply, error);
     if (code == FB_OK && is_empty_head(reply)) {
-        char epoch[FB_EPOCH_BYTES + 1];
-        random_epoch(epoch);
-        fb_slice_t init[] = {
-            FB_SLICE("FCALL"),        FB_SLICE("fleetbit_init_1"),      FB_SLICE("1"),
-            fb_slice(self->head_key), FB_SLICE(STR(FB_SCHEMA_VERSION)), fb_slice(epoch),
-            fb_slice(chain_zero)};
         freeReplyObject(reply);
         reply = NULL;
-        code = open_for_call(self, error);
-        if (code == FB_OK)
-            code = fb_redis_link_call(self->link, init, 7, &reply, error);
+        code = call_init(self, &reply, error);
     }
     if (code == FB_OK)
         code = read_head(self, reply, head, error);
@@ -134,10 +245,25 @@ static fb_code_t redis_head(fb_store_t *store, fb_position_t *head, fb_error_t *
     return code;
 }
 
+static fb_code_t redis_begin_epoch(fb_store_t *store, const char *ended, fb_position_t *head,
+                                   fb_error_t *error)
+{
+    fb_store_redis_t *self = fb_store_redis(store);
+    redisReply *reply = NULL;
+    fb_code_t code = open_for_call(self, error);
+    if (code == FB_OK)
+        code = call_begin_epoch(self, ended, FB_SLICE(""), &reply, error);
+    bool is_new = code == FB_OK && is_empty_head(reply);
+    if (code == FB_OK && !is_new)
+        code = read_head(self, reply, head, error);
+    freeReplyObject(reply);
+    return is_new ? redis_head(store, head, error) : code;
+}
+
 static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
                           const fb_entry_t *entries, size_t count)
 {
-    fb_slice_t *words = fb_alloc((9 + 3 * count) * sizeof(*words));
+    fb_slice_t *words = fb_alloc((9 + 4 * count) * sizeof(*words));
     fb_buffer_t numbers = {0};
     fb_buffer_put_u64(&numbers, expected->revision);
     size_t split = numbers.len;
@@ -152,11 +278,12 @@ static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
     words[7] = fb_slice(expected->chain);
     words[8] = (fb_slice_t){numbers.at + split, numbers.len - split};
     for (size_t i = 0; i < count; i++) {
-        words[9 + 3 * i] = fb_slice(entries[i].chain);
-        words[10 + 3 * i] = fb_slice(entries[i].command);
-        words[11 + 3 * i] = entries[i].payload;
+        words[9 + 4 * i] = fb_slice(entries[i].chain);
+        words[10 + 4 * i] = fb_slice(entries[i].command);
+        words[11 + 4 * i] = fb_slice(entries[i].sum);
+        words[12 + 4 * i] = entries[i].payload;
     }
-    fb_redis_link_append(self->link, words, 9 + 3 * count);
+    fb_redis_link_append(self->link, words, 9 + 4 * count);
     fb_buffer_dispose(&numbers);
     free(words);
 }
@@ -208,6 +335,7 @@ static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
 static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
 {
     bool chain = false, command = false, change = false;
+    entry->sum[0] = '\0';
     if (!is_array(reply, 2) || !is_text(reply->element[0]) ||
         reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[1]->elements % 2 != 0)
         return false;
@@ -226,6 +354,8 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
         } else if (strcmp(field->str, "command") == 0 && is_hex(value, FB_COMMAND_BYTES)) {
             memcpy(entry->command, value->str, FB_COMMAND_BYTES + 1);
             command = true;
+        } else if (strcmp(field->str, "sum") == 0 && is_hex(value, FB_SUM_BYTES)) {
+            memcpy(entry->sum, value->str, FB_SUM_BYTES + 1);
         } else if (strcmp(field->str, "change") == 0) {
             entry->payload = reply_slice(value);
             change = true;
@@ -234,166 +364,111 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
     return chain && command && change;
 }
 
-/* The revision of the head, and at most `max` entries after `revision`: in this order, so that
- * entries which the head tells of must be there. */
+/* Head and at most `max` entries after `revision`, of one moment: MULTI and EXEC, so that what the
+ * head tells of must be there, and no other epoch can begin between the two. */
 static fb_code_t fetch_entries(fb_store_redis_t *self, uint64_t revision, size_t max,
-                               redisReply **head, redisReply **entries, fb_error_t *error)
+                               redisReply **both, fb_error_t *error)
 {
     fb_buffer_t numbers = {0};
     fb_buffer_put_u64(&numbers, revision + 1);
     size_t split = numbers.len;
     fb_buffer_put_u64(&numbers, max);
-    fb_slice_t ask_head[] = {FB_SLICE("HGET"), fb_slice(self->head_key), FB_SLICE("revision")};
+    fb_slice_t multi[] = {FB_SLICE("MULTI")}, exec[] = {FB_SLICE("EXEC")};
+    fb_slice_t ask_head[HEAD_WORDS];
     fb_slice_t ask_log[] = {FB_SLICE("XRANGE"),  fb_slice(self->log_key),
                             {numbers.at, split}, FB_SLICE("+"),
                             FB_SLICE("COUNT"),   {numbers.at + split, numbers.len - split}};
+    head_words(self, ask_head);
     fb_code_t code = fb_store_redis_open(self, error);
     if (code == FB_OK) {
-        fb_redis_link_append(self->link, ask_head, 3);
+        fb_redis_link_append(self->link, multi, 1);
+        fb_redis_link_append(self->link, ask_head, HEAD_WORDS);
         fb_redis_link_append(self->link, ask_log, 6);
+        fb_redis_link_append(self->link, exec, 1);
         code = fb_redis_link_flush(self->link, error);
     }
-    if (code == FB_OK)
-        code = fb_redis_link_reply(self->link, head, error);
-    if (code == FB_OK)
-        code = fb_redis_link_reply(self->link, entries, error);
-    if (code == FB_OK && (*head)->type == REDIS_REPLY_ERROR)
-        code = fb_redis_link_refused(self->link, reply_slice(*head), error);
-    else if (code == FB_OK && (*entries)->type == REDIS_REPLY_ERROR)
-        code = fb_redis_link_refused(self->link, reply_slice(*entries), error);
+    fb_error_t refused = {0}; /* the first refusal says why; EXEC only that there was one */
+    for (int i = 0; code == FB_OK && i < 4; i++) {
+        freeReplyObject(*both);
+        *both = NULL;
+        code = fb_redis_link_reply(self->link, both, error);
+        if (code == FB_OK && (*both)->type == REDIS_REPLY_ERROR && refused.code == FB_OK)
+            fb_fail(&refused, FB_IO, "%s", (*both)->str);
+    }
+    if (code == FB_OK && refused.code != FB_OK)
+        code = fb_redis_link_refused(self->link, fb_slice(refused.detail), error);
+    else if (code == FB_OK && !is_array(*both, 2))
+        code = fb_fail(error, FB_UNAVAILABLE, "Redis at %s gave an answer that no EXEC gives",
+                       fb_redis_link_name(self->link));
     fb_buffer_dispose(&numbers);
     return code;
 }
 
-static fb_code_t check_reach(const redisReply *head, const redisReply *entries, uint64_t revision,
-                             fb_error_t *error)
+static fb_code_t check_reach(const fb_position_t *head, const redisReply *entries,
+                             uint64_t revision, fb_error_t *error)
 {
-    uint64_t last = 0;
-    if (is_text(head))
-        fb_slice_to_u64(reply_slice(head), INT64_MAX, &last);
-    if (last < revision)
+    if (head->revision < revision)
         return fb_fail(error, FB_DIVERGED, "the log ends with revision %llu, before %llu",
-                       (unsigned long long)last, (unsigned long long)revision);
-    if (last > revision && entries->elements == 0)
+                       (unsigned long long)head->revision, (unsigned long long)revision);
+    if (head->revision > revision && entries->elements == 0)
         return fb_fail(error, FB_TRIMMED, "the log no longer has revision %llu",
                        (unsigned long long)(revision + 1));
+    return FB_OK;
+}
+
+/* Hands the entries on; `*revision` is that of the last one. */
+static fb_code_t
+hand_on(const fb_store_redis_t *self, const redisReply *entries, uint64_t *revision,
+        fb_code_t (*on_entry)(void *context, const fb_entry_t *entry, fb_error_t *error),
+        void *context, fb_error_t *error)
+{
+    for (size_t i = 0; i < entries->elements; i++) {
+        fb_entry_t entry;
+        fb_code_t code;
+        if (!parse_entry(entries->element[i], &entry))
+            code = fb_fail(error, FB_CONFIG, "%s in Redis at %s has a strange entry", self->log_key,
+                           fb_redis_link_name(self->link));
+        else if (entry.revision != *revision + 1)
+            code = fb_fail(error, FB_TRIMMED, "the log no longer has revision %llu",
+                           (unsigned long long)(*revision + 1));
+        else
+            code = on_entry(context, &entry, error);
+        if (code != FB_OK)
+            return code;
+        ++*revision;
+    }
     return FB_OK;
 }
 
 static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
                             fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                                   fb_error_t *error),
-                            void *context, size_t *count, fb_error_t *error)
+                            void *context, size_t *count, fb_position_t *head, fb_error_t *error)
 {
     fb_store_redis_t *self = fb_store_redis(store);
     bool more = true;
+    uint64_t at = revision;
     fb_code_t code = FB_OK;
     *count = 0;
     while (code == FB_OK && more && *count < max) {
         size_t chunk = max - *count < READ_CHUNK ? max - *count : READ_CHUNK;
-        redisReply *head = NULL, *entries = NULL;
-        code = fetch_entries(self, revision, chunk, &head, &entries, error);
+        redisReply *both = NULL;
+        code = fetch_entries(self, at, chunk, &both, error);
+        if (code == FB_OK && is_array(both->element[0], HEAD_FIELDS) &&
+            is_empty_head(both->element[0]))
+            code = fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
+                           fb_redis_link_name(self->link));
         if (code == FB_OK)
-            code = check_reach(head, entries, revision, error);
-        more = code == FB_OK && entries->elements == chunk;
-        for (size_t i = 0; code == FB_OK && i < entries->elements; i++) {
-            fb_entry_t entry;
-            if (!parse_entry(entries->element[i], &entry))
-                code = fb_fail(error, FB_CONFIG, "%s in Redis at %s has a strange entry",
-                               self->log_key, fb_redis_link_name(self->link));
-            else if (entry.revision != revision + 1)
-                code = fb_fail(error, FB_TRIMMED, "the log no longer has revision %llu",
-                               (unsigned long long)(revision + 1));
-            else
-                code = on_entry(context, &entry, error);
-            if (code == FB_OK) {
-                revision++;
-                (*count)++;
-            }
-        }
-        freeReplyObject(head);
-        freeReplyObject(entries);
+            code = read_head(self, both->element[0], head, error);
+        if (code == FB_OK)
+            code = check_reach(head, both->element[1], at, error);
+        more = code == FB_OK && both->element[1]->elements == chunk;
+        if (code == FB_OK)
+            code = hand_on(self, both->element[1], &at, on_entry, context, error);
+        *count = (size_t)(at - revision);
+        freeReplyObject(both);
     }
     return code;
-}
-
-/* What CONFIG GET says of a setting; "" where it says nothing. */
-static const char *setting(const redisReply *reply, const char *name)
-{
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (is_text(reply->element[i]) && is_text(reply->element[i + 1]) &&
-            strcmp(reply->element[i]->str, name) == 0)
-            return reply->element[i + 1]->str;
-    }
-    return "";
-}
-
-static bool put_durability(fb_buffer_t *text, const redisReply *reply)
-{
-    const char *appendfsync = setting(reply, "appendfsync");
-    const char *save = setting(reply, "save");
-    bool appendonly = strcmp(setting(reply, "appendonly"), "yes") == 0;
-    bool fsynced = appendonly && strcmp(appendfsync, "always") == 0;
-    if (fsynced)
-        fb_buffer_put_literal(text, "an acknowledged write is in the append-only file of Redis, "
-                                    "fsynced");
-    else if (appendonly)
-        fb_buffer_printf(text,
-                         "an acknowledged write survives the end of Redis, but a crash of its "
-                         "machine loses %s (appendfsync %s)",
-                         strcmp(appendfsync, "everysec") == 0 ? "up to two seconds"
-                                                              : "what the kernel had not written",
-                         appendfsync);
-    else if (save[0] != '\0')
-        fb_buffer_printf(text,
-                         "an acknowledged write is only in the memory of Redis until its next "
-                         "snapshot (appendonly no, save %s)",
-                         save);
-    else
-        fb_buffer_put_literal(text, "an acknowledged write is only in the memory of Redis, and "
-                                    "gone with it (appendonly no, no save)");
-    if (appendonly && strcmp(setting(reply, "aof-load-truncated"), "no") != 0)
-        fb_buffer_put_literal(text, "; a damaged end of that file is dropped in silence "
-                                    "(aof-load-truncated yes)");
-    const char *policy = setting(reply, "maxmemory-policy");
-    if (strcmp(setting(reply, "maxmemory"), "0") != 0 && strncmp(policy, "allkeys-", 8) == 0)
-        fb_buffer_printf(text,
-                         "; when its memory is full, Redis throws writes away "
-                         "(maxmemory-policy %s)",
-                         policy);
-    return fsynced;
-}
-
-static fb_code_t redis_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
-                                  fb_error_t *error)
-{
-    fb_store_redis_t *self = fb_store_redis(store);
-    redisReply *reply = NULL;
-    fb_slice_t words[] = {FB_SLICE("CONFIG"),     FB_SLICE("GET"),
-                          FB_SLICE("appendonly"), FB_SLICE("appendfsync"),
-                          FB_SLICE("save"),       FB_SLICE("aof-load-truncated"),
-                          FB_SLICE("maxmemory"),  FB_SLICE("maxmemory-policy")};
-    fb_code_t code = fb_store_redis_open(self, error);
-    if (code != FB_OK)
-        return code;
-    fb_redis_link_append(self->link, words, 8);
-    code = fb_redis_link_flush(self->link, error);
-    if (code == FB_OK)
-        code = fb_redis_link_reply(self->link, &reply, error);
-    if (code != FB_OK)
-        return code;
-    self->text.len = 0;
-    *fsynced = false;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
-        *fsynced = put_durability(&self->text, reply);
-    else
-        fb_buffer_printf(&self->text,
-                         "what an acknowledged write is worth is not known: Redis does not show "
-                         "its settings (%s)",
-                         reply->type == REDIS_REPLY_ERROR ? reply->str : "CONFIG GET is empty");
-    *sentence = fb_buffer_slice(&self->text);
-    freeReplyObject(reply);
-    return FB_OK;
 }
 
 static void redis_destroy(fb_store_t *store)
@@ -408,8 +483,9 @@ static const fb_store_vtable_t redis_vtable = {
     .head = redis_head,
     .commit = redis_commit,
     .read = redis_read,
+    .begin_epoch = redis_begin_epoch,
     .load = fb_store_redis_load,
-    .durability = redis_durability,
+    .durability = fb_store_redis_durability,
     .destroy = redis_destroy,
 };
 
@@ -429,6 +505,7 @@ fb_code_t fb_store_redis_create(const fb_store_redis_options_t *options, fb_stor
     snprintf(self->head_key, sizeof(self->head_key), "%shead", keys.prefix);
     snprintf(self->log_key, sizeof(self->log_key), "%slog", keys.prefix);
     self->log_length = options->log_length;
+    self->is_private = options->is_private;
     self->link = fb_redis_link_create(&url, options->timeout_ms);
     fb_redis_url_dispose(&url);
     *store = &self->store;

@@ -10,6 +10,10 @@ typedef struct {
      * slow disk waits for its fsync: some seconds are sensible. At least 1. */
     unsigned timeout_ms;
     uint64_t log_length; /* how many entries the log keeps, at least; 0: all */
+    /* Nobody else writes to this Redis: if it loses something, this process notices. Where others
+     * do, one of them may have seen more than is left after a restart of Redis, and whoever writes
+     * first could not know: so the first commit after a restart begins a new epoch. */
+    bool is_private;
 } fb_store_redis_options_t;
 
 /* A store in Redis 7.0 or later. Nothing is contacted yet: the first call connects, and a call

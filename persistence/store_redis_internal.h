@@ -14,7 +14,8 @@ typedef struct {
     char log_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
     uint64_t log_length;
     fb_redis_link_t *link;
-    bool has_library; /* commit.lua was loaded over this connection */
+    bool is_private;
+    bool has_library; /* over this connection: commit.lua is loaded, the epoch is of its run */
     fb_buffer_t text; /* the sentence of durability */
 } fb_store_redis_t;
 
@@ -29,3 +30,7 @@ fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error);
 /* The `load` of the contract. */
 fb_code_t fb_store_redis_load(fb_store_t *store, const fb_store_schema_t *schema,
                               const fb_store_sink_t *sink, fb_error_t *error);
+
+/* The `durability` of the contract. */
+fb_code_t fb_store_redis_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
+                                    fb_error_t *error);

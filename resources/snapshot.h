@@ -49,6 +49,7 @@ typedef struct {
     fb_bitmap_t exists;
     uint64_t changed;
     uint32_t last_id; /* the highest id that was ever given out */
+    uint64_t sum;     /* of rows and last id: see resources/checksum.h */
     fb_index_t indexes[FB_FIELDS_MAX];
 } fb_family_t;
 
@@ -72,6 +73,7 @@ typedef struct {
     uint64_t hash_seed; /* of FB_UNIQUE indexes: random, so that nobody can choose collisions */
     const fb_rules_t *rules;
     fb_table_t planes[FB_PLANE_COUNT]; /* fb_day_t -> fb_plane_day_t */
+    uint64_t plane_sums[FB_PLANE_COUNT];
     fb_family_t families[FB_FAMILIES_MAX];
 } fb_snapshot_t;
 
@@ -91,3 +93,5 @@ const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t 
                                    fb_day_t day);
 /* The stamp of a range of days over all planes. */
 uint64_t fb_snapshot_days_changed(const fb_snapshot_t *snapshot, fb_day_t from, fb_day_t to);
+/* The checksum of the state: see resources/checksum.h. */
+uint64_t fb_snapshot_sum(const fb_snapshot_t *snapshot);

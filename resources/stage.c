@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "resources/checksum.h"
 #include "resources/index.h"
 #include "resources/registry.h"
 
@@ -70,7 +71,10 @@ void fb_stage_set_today(fb_stage_t *stage, fb_day_t today)
 void fb_stage_raise_last_id(fb_stage_t *stage, unsigned family, uint32_t id)
 {
     fb_family_t *rows = &stage->next->families[family];
-    rows->last_id = id > rows->last_id ? id : rows->last_id;
+    if (id <= rows->last_id)
+        return;
+    rows->sum += fb_checksum_last_id(id) - fb_checksum_last_id(rows->last_id);
+    rows->last_id = id;
 }
 
 void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_value_t *values)
@@ -83,8 +87,11 @@ void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_valu
                                         resource->computed_at, id, values, next->serial);
     /* The index finds texts in the rows: the old row must be there while it is taken out, and the
      * new one before it is put in. */
-    if (before != NULL)
+    if (before != NULL) {
         fb_index_remove(next, stage->build, family, before);
+        rows->sum -= fb_checksum_row(before, resource->field_count);
+    }
+    rows->sum += fb_checksum_row(row, resource->field_count);
     fb_table_put(&rows->rows, stage->build, id, row);
     fb_index_add(next, stage->build, family, row);
     fb_build_retire(stage->build, before);
@@ -102,6 +109,7 @@ static void delete_row(fb_stage_t *stage, unsigned family, uint32_t id)
     if (before == NULL)
         return;
     fb_index_remove(next, stage->build, family, before);
+    rows->sum -= fb_checksum_row(before, fb_registry_resource(family)->field_count);
     fb_table_put(&rows->rows, stage->build, id, NULL);
     fb_build_retire(stage->build, before);
     fb_bitmap_put(&rows->exists, stage->build, id, false);
@@ -128,13 +136,16 @@ static fb_plane_day_t *own_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t 
 
 static void apply_days(fb_stage_t *stage, const fb_op_t *op)
 {
+    uint64_t *sum = &stage->next->plane_sums[op->subject];
     for (fb_day_t day = op->from; day < op->from + (fb_day_t)op->days; day++) {
         const fb_bitmap_t *bits = fb_snapshot_day(stage->next, op->subject, day);
         bool is_set = bits != NULL && fb_bitmap_has(bits, op->id);
         if (is_set == op->set)
             continue;
         fb_plane_day_t *own = own_day(stage, op->subject, day);
+        *sum -= fb_checksum_page(&own->machines, day, op->id);
         fb_bitmap_put(&own->machines, stage->build, op->id, op->set);
+        *sum += fb_checksum_page(&own->machines, day, op->id);
     }
 }
 
@@ -159,8 +170,11 @@ void fb_stage_apply(fb_stage_t *stage, const fb_change_t *change)
 void fb_stage_load_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day, fb_slice_t bytes)
 {
     fb_plane_day_t *own = own_day(stage, plane, day);
+    uint64_t *sum = &stage->next->plane_sums[plane];
+    *sum -= fb_checksum_day(&own->machines, day);
     fb_bitmap_clear(&own->machines, stage->build);
     fb_bitmap_load(&own->machines, stage->build, (const uint8_t *)bytes.at, bytes.len);
+    *sum += fb_checksum_day(&own->machines, day);
 }
 
 /* A build can retire all that a snapshot shows; what it then seals is an empty one. */

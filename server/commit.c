@@ -17,11 +17,13 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "server/fleet_internal.h"
 
-#define PAUSE_MS_MIN   1
-#define PAUSE_MS_MAX   100
-#define BATCH_DAYS_MAX 100000 /* bits that a batch sets or clears: Redis does nothing meanwhile */
+#define PAUSE_MS_MIN    1
+#define PAUSE_MS_MAX    100
+#define FB_AUTHOR_BYTES 8      /* of a command id: which process it is of; the rest is random */
+#define BATCH_DAYS_MAX  100000 /* bits that a batch sets or clears: Redis does nothing meanwhile */
 
 /* One attempt: what was planned upon one snapshot. */
 typedef struct {
@@ -42,14 +44,16 @@ void fb_write_dispose(fb_write_t *write)
     fb_buffer_dispose(&write->location);
 }
 
-static void random_command(char command[FB_COMMAND_BYTES + 1])
+static void random_command(uint32_t author, char command[FB_COMMAND_BYTES + 1])
 {
     static const char hex[] = "0123456789abcdef";
-    uint8_t bytes[FB_COMMAND_BYTES / 2];
+    uint8_t bytes[(FB_COMMAND_BYTES - FB_AUTHOR_BYTES) / 2];
     fb_assert(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
+    for (unsigned i = 0; i < FB_AUTHOR_BYTES; i++)
+        command[i] = hex[author >> (28 - 4 * i) & 15];
     for (size_t i = 0; i < sizeof(bytes); i++) {
-        command[2 * i] = hex[bytes[i] >> 4];
-        command[2 * i + 1] = hex[bytes[i] & 15];
+        command[FB_AUTHOR_BYTES + 2 * i] = hex[bytes[i] >> 4];
+        command[FB_AUTHOR_BYTES + 2 * i + 1] = hex[bytes[i] & 15];
     }
     command[FB_COMMAND_BYTES] = '\0';
 }
@@ -109,7 +113,7 @@ static uint64_t days_of(const fb_change_t *change)
     return days;
 }
 
-static void add_entry(batch_t *batch, const fb_change_t *change)
+static void add_entry(batch_t *batch, uint32_t author, const fb_change_t *change)
 {
     fb_position_t position = fb_stage_view(batch->stage)->position;
     fb_entry_t *entry = &batch->entries[batch->count];
@@ -117,16 +121,18 @@ static void add_entry(batch_t *batch, const fb_change_t *change)
     batch->count++;
     batch->days += days_of(change);
     fb_change_encode(change, payload);
-    random_command(entry->command);
+    random_command(author, entry->command);
     entry->payload = fb_buffer_slice(payload);
     entry->revision = ++position.revision;
     fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
     memcpy(position.chain, entry->chain, sizeof(position.chain));
     fb_stage_apply(batch->stage, change);
+    fb_fleet_sum_text(fb_stage_view(batch->stage), entry->sum);
+    memcpy(position.sum, entry->sum, sizeof(position.sum));
     fb_stage_set_position(batch->stage, &position);
 }
 
-static void plan_write(batch_t *batch, fb_write_t *write)
+static void plan_write(batch_t *batch, uint32_t author, fb_write_t *write)
 {
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
     fb_plan_t plan = {0};
@@ -136,7 +142,7 @@ static void plan_write(batch_t *batch, fb_write_t *write)
     if (code == FB_OK)
         code = write->command->plan(snapshot, &write->args, &plan, &write->error);
     if (code == FB_OK) {
-        add_entry(batch, &plan.change);
+        add_entry(batch, author, &plan.change);
         render_answer(snapshot, write, &plan);
     }
     fb_change_dispose(&plan.change);
@@ -154,7 +160,7 @@ static void plan_batch(fb_fleet_t *fleet, batch_t *batch, fb_write_t *const *wri
     while (batch->planned < count && batch->days < BATCH_DAYS_MAX) {
         fb_write_t *write = writes[batch->planned++];
         write->args.now = now;
-        plan_write(batch, write);
+        plan_write(batch, fleet->author, write);
     }
 }
 
@@ -177,8 +183,10 @@ static void pause_ms(uint64_t ms)
 
 static bool still_expected(const fb_fleet_t *fleet, const batch_t *batch)
 {
-    return fleet->current->position.revision == batch->expected.revision &&
-           strcmp(fleet->current->position.chain, batch->expected.chain) == 0;
+    const fb_position_t *position = &fleet->current->position;
+    return position->revision == batch->expected.revision &&
+           strcmp(position->epoch, batch->expected.epoch) == 0 &&
+           strcmp(position->chain, batch->expected.chain) == 0;
 }
 
 typedef enum { LANDED, PLAN_AGAIN, SEND_AGAIN, CANNOT_TELL, NEVER_TOLD } outcome_t;
@@ -197,6 +205,28 @@ static outcome_t find_outcome(fb_fleet_t *fleet, const batch_t *batch, fb_error_
     return still_expected(fleet, batch) ? SEND_AGAIN : PLAN_AGAIN;
 }
 
+/* Somebody else came first. What has been published since is mostly all that is missing. */
+static bool has_heard_why(fb_fleet_t *fleet, const batch_t *batch)
+{
+    bool heard;
+    fb_error_t error = {0};
+    fleet->stats.stale_total++;
+    return fb_fleet_hear(fleet, &heard, &error) == FB_OK && !still_expected(fleet, batch);
+}
+
+static fb_code_t send(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error)
+{
+    uint64_t begun_ns = fb_clock_monotonic_ns();
+    fb_code_t code = fleet->store->vtable->commit(fleet->store, &batch->expected, batch->entries,
+                                                  batch->count, error);
+    uint64_t now_ns = fb_clock_monotonic_ns();
+    if (code == FB_OK) {
+        fb_turns_took(&fleet->turns, now_ns - begun_ns);
+        fb_turns_saw(&fleet->turns, fleet->author, now_ns);
+    }
+    return code;
+}
+
 /* One batch until it is settled, or until the deadline. `*again` asks for a new plan. */
 static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms, bool *again,
                         fb_error_t *error)
@@ -205,8 +235,7 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
     bool in_doubt = false; /* a copy of the batch is somewhere on its way */
     *again = false;
     for (;;) {
-        fb_code_t code = fleet->store->vtable->commit(fleet->store, &batch->expected,
-                                                      batch->entries, batch->count, error);
+        fb_code_t code = send(fleet, batch, error);
         if (code == FB_OK) {
             fb_fleet_put_on_shelf(fleet, &batch->stage);
             return FB_OK;
@@ -219,6 +248,10 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
         if (!can_follow)
             return error->code;
         in_doubt = in_doubt || code == FB_OUTCOME_UNKNOWN;
+        /* In doubt, only the log is asked: it tells our own commands from those of others. */
+        *again = !in_doubt && code == FB_STALE && has_heard_why(fleet, batch);
+        if (*again)
+            return FB_OK;
         outcome_t outcome = find_outcome(fleet, batch, error);
         if (outcome == LANDED)
             return FB_OK;
@@ -239,6 +272,34 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
         *error = (fb_error_t){0};
         pause_ms(wait_ms);
         wait_ms = wait_ms * 2 < PAUSE_MS_MAX ? wait_ms * 2 : PAUSE_MS_MAX;
+    }
+}
+
+static void sleep_until(uint64_t until_ns)
+{
+    const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+/* Until it is our turn; what is published meanwhile is heard. Those who lost a race more than once
+ * wait for a random part of a turn, too, so that they do not meet again. */
+static void await_turn(fb_fleet_t *fleet, unsigned attempt)
+{
+    unsigned parts = attempt < 8 ? attempt : 8;
+    uint64_t extra_ns =
+        parts > 0 ? fb_random_next(&fleet->random_state) % (fleet->turns.slot_ns / 4 * parts) : 0;
+    for (;;) {
+        bool heard;
+        fb_error_t error = {0};
+        uint64_t now_ns = fb_clock_monotonic_ns();
+        uint64_t until_ns = fb_turns_next_ns(&fleet->turns, now_ns) + extra_ns;
+        if (now_ns >= until_ns)
+            return;
+        if (fleet->news == NULL)
+            sleep_until(until_ns);
+        else if (fb_news_wait(fleet->news, until_ns) &&
+                 fb_fleet_hear(fleet, &heard, &error) != FB_OK)
+            return; /* the attempt itself will tell */
     }
 }
 
@@ -283,9 +344,7 @@ static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_
         if (fb_clock_monotonic_ms() >= deadline_ms)
             return fb_fail(error, FB_UNAVAILABLE, "other instances wrote first %u times",
                            attempt + 1);
-        /* Those who lost a race wait for a random while, so that they do not meet again. */
-        uint64_t longest = attempt < 6 ? 1u << attempt : 64;
-        pause_ms((uint64_t)rand() % (longest + 1));
+        await_turn(fleet, attempt);
     }
 }
 

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/fleet_internal.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "resources/registry.h"
 #include "resources/stage.h"
 
-#define READ_ENTRIES 1000 /* of the log at a time */
+#define LOADS_MAX   3  /* until one is not overtaken by the log's trimming, or another epoch */
+#define RELOAD_NICE 10 /* a reload beside a serving snapshot leaves the cores to the loops */
 
 /* Those families that have rows, as the store asks for them. */
 static void make_schema(fb_fleet_t *fleet)
@@ -45,6 +48,9 @@ fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rule
     fleet->shelf = shelf;
     fb_assert(getrandom(&fleet->hash_seed, sizeof(fleet->hash_seed), 0) ==
               sizeof(fleet->hash_seed));
+    fb_assert(getrandom(&fleet->author, sizeof(fleet->author), 0) == sizeof(fleet->author));
+    fleet->random_state = fleet->hash_seed ^ fleet->author;
+    fb_turns_init(&fleet->turns, fleet->author);
     make_schema(fleet);
     *store = NULL;
     return fleet;
@@ -59,9 +65,19 @@ void fb_fleet_destroy(fb_fleet_t **fleet)
         *last = *gone->current;
         fb_snapshot_destroy(&last);
     }
+    fb_news_batch_dispose(&gone->heard);
     gone->store->vtable->destroy(gone->store);
     free(gone);
     *fleet = NULL;
+}
+
+void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, void (*on_snapshot)(void *context),
+                      void *context)
+{
+    fb_assert(fleet->current == NULL);
+    fleet->news = news;
+    fleet->on_snapshot = on_snapshot;
+    fleet->context = context;
 }
 
 fb_shelf_t *fb_fleet_shelf(const fb_fleet_t *fleet)
@@ -79,53 +95,35 @@ uint64_t fb_fleet_shelf_number(const fb_fleet_t *fleet)
     return fleet->shelf_number;
 }
 
+const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet)
+{
+    return &fleet->stats;
+}
+
+uint32_t fb_fleet_author(const fb_fleet_t *fleet)
+{
+    return fleet->author;
+}
+
+uint64_t fb_fleet_turn_ns(const fb_fleet_t *fleet)
+{
+    return fb_turns_next_ns(&fleet->turns, fb_clock_monotonic_ns());
+}
+
 fb_code_t fb_fleet_durability(fb_fleet_t *fleet, bool *fsynced, fb_slice_t *sentence,
                               fb_error_t *error)
 {
     return fleet->store->vtable->durability(fleet->store, fsynced, sentence, error);
 }
 
-/* --- reading the log --------------------------------------------------------------------- */
+/* --- the shelf --------------------------------------------------------------------------- */
 
-typedef struct {
-    fb_stage_t *stage;
-    const char *command; /* the command id that is looked for; NULL: none */
-    bool *found;
-} reading_t;
-
-static fb_code_t on_entry(void *context, const fb_entry_t *entry, fb_error_t *error)
+static void put_on_shelf(fb_fleet_t *fleet, fb_snapshot_t *next, void **garbage, size_t count)
 {
-    reading_t *reading = context;
-    fb_change_t change = {0};
-    fb_position_t position = fb_stage_view(reading->stage)->position;
-    fb_chain_next(position.chain, entry->command, entry->payload, position.chain);
-    if (entry->revision != position.revision + 1 || strcmp(position.chain, entry->chain) != 0)
-        return fb_fail(error, FB_DIVERGED, "entry %llu of the log does not continue %llu",
-                       (unsigned long long)entry->revision, (unsigned long long)position.revision);
-    fb_code_t code = fb_change_decode(&change, entry->payload, error);
-    if (code == FB_OK) {
-        fb_stage_apply(reading->stage, &change);
-        position.revision = entry->revision;
-        fb_stage_set_position(reading->stage, &position);
-        if (reading->command != NULL && strcmp(reading->command, entry->command) == 0)
-            *reading->found = true;
-    }
-    fb_change_dispose(&change);
-    return code;
-}
-
-/* Applies to the stage what the log has after it, up to its end. */
-static fb_code_t read_log(fb_fleet_t *fleet, reading_t *reading, fb_error_t *error)
-{
-    size_t count;
-    do {
-        uint64_t revision = fb_stage_view(reading->stage)->position.revision;
-        fb_code_t code = fleet->store->vtable->read(fleet->store, revision, READ_ENTRIES, on_entry,
-                                                    reading, &count, error);
-        if (code != FB_OK)
-            return code;
-    } while (count == READ_ENTRIES);
-    return FB_OK;
+    fleet->current = next;
+    fleet->shelf_number = fb_shelf_put(fleet->shelf, next, garbage, count);
+    if (fleet->on_snapshot != NULL)
+        fleet->on_snapshot(fleet->context);
 }
 
 void fb_fleet_put_on_shelf(fb_fleet_t *fleet, fb_stage_t **stage)
@@ -133,8 +131,14 @@ void fb_fleet_put_on_shelf(fb_fleet_t *fleet, fb_stage_t **stage)
     void **garbage;
     size_t count;
     fb_snapshot_t *next = fb_stage_seal(stage, &garbage, &count);
-    fleet->current = next;
-    fleet->shelf_number = fb_shelf_put(fleet->shelf, next, garbage, count);
+    put_on_shelf(fleet, next, garbage, count);
+}
+
+void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today)
+{
+    fb_stage_t *stage = fb_stage_begin(fleet->current);
+    fb_stage_set_today(stage, today);
+    fb_fleet_put_on_shelf(fleet, &stage);
 }
 
 /* --- loading ----------------------------------------------------------------------------- */
@@ -181,26 +185,28 @@ static void on_last_id(void *context, size_t family, uint32_t id)
     fb_stage_raise_last_id(loading->stage, loading->fleet->family_ids[family], id);
 }
 
+/* Notes the head, loads all, applies the log from the noted head on. */
 static fb_code_t load_stage(fb_fleet_t *fleet, fb_stage_t *stage, fb_error_t *error)
 {
     const fb_store_vtable_t *store = fleet->store->vtable;
     fb_position_t head;
     loading_t loading = {fleet, stage};
     const fb_store_sink_t sink = {&loading, on_row, on_day, on_last_id};
-    reading_t reading = {.stage = stage};
+    fb_reading_t reading = {.fleet = fleet, .stage = stage, .is_load = true};
     fb_code_t code = store->head(fleet->store, &head, error);
     if (code == FB_OK)
         code = store->load(fleet->store, &fleet->schema, &sink, error);
     if (code != FB_OK)
         return code;
     fb_stage_set_position(stage, &head);
-    return read_log(fleet, &reading, error);
+    code = fb_fleet_read_log(&reading, error);
+    if (code == FB_OK)
+        fb_fleet_check_sum(fleet, fb_stage_view(stage));
+    return code;
 }
 
-fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error)
+static fb_stage_t *begin_empty(fb_fleet_t *fleet)
 {
-    void **old_blocks = NULL;
-    size_t old_count = 0;
     fb_day_t today = fb_zone_day(fb_clock_now());
     fb_snapshot_t *empty = fb_snapshot_create(fleet->rules, fleet->hash_seed, today);
     if (fleet->current != NULL)
@@ -208,65 +214,55 @@ fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error)
     empty->today_changed = empty->serial + 1;
     fb_stage_t *stage = fb_stage_begin(empty);
     free(empty);
-    fb_code_t code = load_stage(fleet, stage, error);
-    if (code != FB_OK) {
-        fb_stage_abort(&stage);
-        return code;
+    return stage;
+}
+
+typedef struct {
+    fb_fleet_t *fleet;
+    fb_stage_t *stage;
+    fb_error_t *error;
+    fb_code_t code;
+} load_task_t;
+
+static void load_task(load_task_t *task)
+{
+    for (int attempt = 0; attempt < LOADS_MAX; attempt++) {
+        *task->error = (fb_error_t){0};
+        task->stage = begin_empty(task->fleet);
+        task->code = load_stage(task->fleet, task->stage, task->error);
+        if (task->code == FB_OK)
+            return;
+        fb_stage_abort(&task->stage);
+        if (task->code != FB_TRIMMED && task->code != FB_DIVERGED)
+            return;
     }
+}
+
+static void *run_load_task(void *context)
+{
+    setpriority(PRIO_PROCESS, (id_t)gettid(), RELOAD_NICE); /* of this thread alone, on Linux */
+    load_task(context);
+    return NULL;
+}
+
+fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error)
+{
+    void **old_blocks = NULL, **none;
+    size_t old_count = 0, none_count;
+    load_task_t task = {.fleet = fleet, .error = error};
+    pthread_t thread;
+    /* Nothing waits for the first load but itself; later ones are beside what is being served. */
+    if (fleet->current == NULL || pthread_create(&thread, NULL, run_load_task, &task) != 0)
+        load_task(&task);
+    else
+        pthread_join(thread, NULL);
+    if (task.code != FB_OK)
+        return task.code;
     if (fleet->current != NULL)
         fb_snapshot_blocks(fleet->current, &old_blocks, &old_count);
-    void **none;
-    size_t none_count;
-    fb_snapshot_t *next = fb_stage_seal(&stage, &none, &none_count);
+    fb_snapshot_t *next = fb_stage_seal(&task.stage, &none, &none_count);
     fb_assert(none_count == 0);
     free(none);
-    fleet->current = next;
-    fleet->shelf_number = fb_shelf_put(fleet->shelf, next, old_blocks, old_count);
+    put_on_shelf(fleet, next, old_blocks, old_count);
     return FB_OK;
-}
-
-fb_code_t fb_fleet_follow(fb_fleet_t *fleet, const char *command, fb_followed_t *followed,
-                          fb_error_t *error)
-{
-    fb_position_t head;
-    *followed = (fb_followed_t){0};
-    fb_code_t code = fleet->store->vtable->head(fleet->store, &head, error);
-    if (code != FB_OK)
-        return code;
-    const fb_position_t *own = &fleet->current->position;
-    bool same = strcmp(head.epoch, own->epoch) == 0 && strcmp(head.chain, own->chain) == 0;
-    if (same && head.revision == own->revision)
-        return FB_OK;
-    reading_t reading = {fb_stage_begin(fleet->current), command, &followed->found};
-    if (strcmp(head.epoch, own->epoch) != 0)
-        code = fb_fail(error, FB_DIVERGED, "the epoch is now %s", head.epoch);
-    else if (head.revision <= own->revision)
-        code = fb_fail(error, FB_DIVERGED, "the log went back from %llu to %llu",
-                       (unsigned long long)own->revision, (unsigned long long)head.revision);
-    else
-        code = read_log(fleet, &reading, error);
-    if (code == FB_OK) {
-        fb_fleet_put_on_shelf(fleet, &reading.stage);
-        return FB_OK;
-    }
-    fb_stage_abort(&reading.stage);
-    if (code != FB_DIVERGED && code != FB_TRIMMED)
-        return code;
-    fb_log_warning("loading the fleet anew: %s", error->detail);
-    *error = (fb_error_t){0};
-    followed->reloaded = true;
-    return fb_fleet_load(fleet, error);
-}
-
-fb_code_t fb_fleet_catch_up(fb_fleet_t *fleet, fb_error_t *error)
-{
-    fb_followed_t followed;
-    return fb_fleet_follow(fleet, NULL, &followed, error);
-}
-
-void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today)
-{
-    fb_stage_t *stage = fb_stage_begin(fleet->current);
-    fb_stage_set_today(stage, today);
-    fb_fleet_put_on_shelf(fleet, &stage);
 }

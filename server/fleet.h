@@ -4,6 +4,7 @@
 #include "cache/shelf.h"
 #include "persistence/store.h"
 #include "resources/resource.h"
+#include "server/news.h"
 
 /* One fleet in this process: its store, the shelf with its snapshots, and the way of a write from
  * commands to the next snapshot. It belongs to one thread, the writer's (or that of `seed`).
@@ -43,8 +44,23 @@ void fb_etag(fb_slice_t body, char etag[FB_ETAG_BYTES + 1]);
  * where `weak` (RFC 9110, sections 13.1.1 and 13.1.2). */
 bool fb_etag_matches(fb_slice_t field, const char *etag, bool weak);
 
+/* What became of the coherence with Redis and the other instances. */
+typedef struct {
+    uint64_t news_total;           /* changes of others that a publication brought */
+    uint64_t log_total;            /* changes of others that were read from the log */
+    uint64_t stale_total;          /* own batches that came second, and were planned again */
+    uint64_t reloads_total;        /* the log could not be followed */
+    uint64_t lost_revisions_total; /* acknowledged or shown, and missing when Redis came back */
+    uint64_t sum_faults_total;     /* changes after which the state was not what their author had */
+    bool sum_differs;              /* is it so now? */
+} fb_fleet_stats_t;
+
 /* Takes the store over; borrows the shelf and the rules. */
 fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rules_t *rules);
+/* Before the first load. `news` (borrowed; NULL: none) says what others commit; `on_snapshot` is
+ * called whenever a new snapshot was put on the shelf. */
+void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, void (*on_snapshot)(void *context),
+                      void *context);
 /* No reader of the shelf may be left, and nothing may be put on it afterwards. */
 void fb_fleet_destroy(fb_fleet_t **fleet);
 
@@ -52,6 +68,11 @@ fb_shelf_t *fb_fleet_shelf(const fb_fleet_t *fleet);
 const fb_snapshot_t *fb_fleet_current(const fb_fleet_t *fleet);
 /* The number that the shelf gave the current snapshot: what fb_shelf_reached is held against. */
 uint64_t fb_fleet_shelf_number(const fb_fleet_t *fleet);
+const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet);
+/* This process among those that write to the fleet: the first 8 digits of its command ids. */
+uint32_t fb_fleet_author(const fb_fleet_t *fleet);
+/* When it is our turn to write (CLOCK_MONOTONIC); see turns.h. */
+uint64_t fb_fleet_turn_ns(const fb_fleet_t *fleet);
 /* What the store says an acknowledgement is worth. */
 fb_code_t fb_fleet_durability(fb_fleet_t *fleet, bool *fsynced, fb_slice_t *sentence,
                               fb_error_t *error);
@@ -59,8 +80,12 @@ fb_code_t fb_fleet_durability(fb_fleet_t *fleet, bool *fsynced, fb_slice_t *sent
 /* Cold start, and again whenever the log cannot be followed: notes the head, loads everything,
  * applies the log from the noted head on, and puts the first (or next) snapshot on the shelf. */
 fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error);
-/* Reads what others have written since; loads anew where the log does not continue this state. */
+/* Compares heads, and reads what others have written since; where the log does not continue this
+ * state, begins a new epoch (unless somebody else has) and loads anew. */
 fb_code_t fb_fleet_catch_up(fb_fleet_t *fleet, fb_error_t *error);
+/* Applies what the news bring, as far as it continues this state; catches up where it does not.
+ * `*heard` says whether there was anything. */
+fb_code_t fb_fleet_hear(fb_fleet_t *fleet, bool *heard, fb_error_t *error);
 /* The date has turned: a new snapshot of the same revision. */
 void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today);
 

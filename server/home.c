@@ -21,8 +21,12 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
         .fleet = options->fleet,
         .timeout_ms = (unsigned)options->redis_timeout_ms,
         .log_length = options->redis_log_length,
+        .is_private = options->redis == NULL,
     };
     code = fb_store_redis_create(&store_options, &store, error);
+    if (options->redis != NULL)
+        home->watch =
+            (fb_watch_options_t){options->redis, options->fleet, store_options.timeout_ms};
     if (code == FB_OK)
         home->fleet = fb_fleet_create(&store, shelf, &home->rules);
     return code;

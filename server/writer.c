@@ -26,8 +26,11 @@
 
 struct fb_writer {
     fb_fleet_t *fleet;
+    fb_news_t *news;   /* NULL: nobody else writes */
+    fb_watch_t *watch; /* NULL: so, too */
     fb_writer_config_t config;
     fb_writer_state_t state;
+    uint64_t sign_ms; /* when Redis, or another instance, last told us something */
     pthread_t thread;
     bool started;
     sem_t taken;           /* posted by loops */
@@ -35,6 +38,8 @@ struct fb_writer {
     pthread_cond_t wake;
     fb_write_t *first, **last;
     size_t queued;
+    bool has_news; /* the news have something */
+    bool nudged;   /* heads are to be compared at once */
     bool ready;
     bool stopping;
 };
@@ -65,6 +70,17 @@ static void note_contact(fb_writer_t *writer, bool up, const fb_error_t *error)
         fb_log_info("Redis answers; writes are taken");
     else
         fb_log_error("Redis does not answer, writes get 503 until it does: %s", error->detail);
+}
+
+/* After a conversation with Redis that began at `begun_ms`. */
+static void note_outcome(fb_writer_t *writer, fb_code_t code, uint64_t begun_ms,
+                         const fb_error_t *error)
+{
+    bool is_away = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN;
+    note_contact(writer, !is_away, error);
+    if (code == FB_OK)
+        set_u64(&writer->state.compared_ms, begun_ms);
+    writer->sign_ms = fb_clock_monotonic_ms();
 }
 
 /* --- the queue --------------------------------------------------------------------------- */
@@ -108,20 +124,69 @@ static size_t take_batch(fb_writer_t *writer, fb_write_t **batch)
     return count;
 }
 
-/* Waits for writes, at most until `until_ms`; `*stopping` says that no more will come. */
-static size_t wait_for_batch(fb_writer_t *writer, fb_write_t **batch, uint64_t until_ms,
-                             bool *stopping)
+/* What the thread is woken for. */
+typedef struct {
+    bool news, nudge, stopping; /* stopping: no more writes will come */
+} call_t;
+
+static struct timespec timespec_of(uint64_t ns)
 {
-    struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000) * 1000000};
+    return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+}
+
+/* Waits until there is something to do, at most until `until_ns`: news, or writes and our turn. */
+static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
+{
+    call_t call = {0};
     pthread_mutex_lock(&writer->mutex);
-    while (writer->first == NULL && !writer->stopping) {
-        if (pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) == ETIMEDOUT)
+    while (!writer->stopping && !writer->has_news && !writer->nudged) {
+        uint64_t wake_ns = until_ns;
+        if (writer->first != NULL) {
+            uint64_t turn_ns = fb_fleet_turn_ns(writer->fleet);
+            wake_ns = turn_ns < wake_ns ? turn_ns : wake_ns;
+        }
+        uint64_t now_ns = fb_clock_monotonic_ns();
+        if (now_ns >= wake_ns)
             break;
+        const struct timespec wake = timespec_of(wake_ns);
+        pthread_cond_timedwait(&writer->wake, &writer->mutex, &wake);
     }
-    size_t count = take_batch(writer, batch);
-    *stopping = writer->stopping && writer->first == NULL;
+    call.news = writer->has_news;
+    call.nudge = writer->nudged;
+    writer->has_news = writer->nudged = false;
+    call.stopping = writer->stopping;
+    pthread_mutex_unlock(&writer->mutex);
+    return call;
+}
+
+/* The writes that wait, if it is our turn. `*left`: some still do. */
+static size_t take_writes(fb_writer_t *writer, fb_write_t **batch, bool *left)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&writer->mutex);
+    if (writer->stopping || fb_fleet_turn_ns(writer->fleet) <= fb_clock_monotonic_ns())
+        count = take_batch(writer, batch);
+    *left = writer->first != NULL;
     pthread_mutex_unlock(&writer->mutex);
     return count;
+}
+
+void fb_writer_nudge(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    writer->nudged = true;
+    pthread_cond_signal(&writer->wake);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+/* On the watch's thread. */
+static void on_news(void *context)
+{
+    fb_writer_t *writer = context;
+    pthread_mutex_lock(&writer->mutex);
+    writer->has_news = true;
+    pthread_cond_signal(&writer->wake);
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 /* --- snapshots on their way to the loops ------------------------------------------------- */
@@ -140,17 +205,39 @@ static void wait_for_loops(fb_writer_t *writer, uint64_t number)
     }
 }
 
-/* After anything that may have put a snapshot on the shelf: all loops have it when it returns. */
-static void publish(fb_writer_t *writer)
+/* Called by the fleet with each new snapshot: the loops may take it while we go on. */
+static void on_snapshot(void *context)
 {
-    fb_shelf_t *shelf = fb_fleet_shelf(writer->fleet);
-    while (sem_trywait(&writer->taken) == 0)
-        continue; /* what loops said of earlier snapshots */
+    fb_writer_t *writer = context;
+    /* Before any loop has the first one: who reads "ready" may write at once. */
+    if (!writer->ready) {
+        fb_error_t none = {0};
+        note_outcome(writer, FB_OK, fb_clock_monotonic_ms(), &none);
+        pthread_mutex_lock(&writer->mutex);
+        writer->ready = true;
+        pthread_mutex_unlock(&writer->mutex);
+    }
     set_u64(&writer->state.snapshot_ms, fb_clock_monotonic_ms());
     set_u64(&writer->state.revision, fb_fleet_current(writer->fleet)->position.revision);
     writer->config.on_published(writer->config.context);
+}
+
+/* After anything that may have put a snapshot on the shelf: all loops have it when it returns. */
+static void publish(fb_writer_t *writer)
+{
+    const fb_fleet_stats_t *stats = fb_fleet_stats(writer->fleet);
+    fb_writer_state_t *state = &writer->state;
     wait_for_loops(writer, fb_fleet_shelf_number(writer->fleet));
-    fb_shelf_reclaim(shelf);
+    fb_shelf_reclaim(fb_fleet_shelf(writer->fleet));
+    while (sem_trywait(&writer->taken) == 0)
+        continue; /* what loops said of these snapshots */
+    set_u64(&state->news_total, stats->news_total);
+    set_u64(&state->log_total, stats->log_total);
+    set_u64(&state->stale_total, stats->stale_total);
+    set_u64(&state->reloads_total, stats->reloads_total);
+    set_u64(&state->lost_revisions_total, stats->lost_revisions_total);
+    set_u64(&state->sum_faults_total, stats->sum_faults_total);
+    atomic_store_explicit(&state->sum_differs, stats->sum_differs, memory_order_relaxed);
 }
 
 static void turn_day(fb_writer_t *writer)
@@ -167,11 +254,10 @@ static void turn_day(fb_writer_t *writer)
 static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
 {
     fb_error_t error = {0};
-    const fb_snapshot_t *before = fb_fleet_current(writer->fleet);
+    uint64_t begun_ms = fb_clock_monotonic_ms();
     fb_code_t code = fb_fleet_commit(writer->fleet, batch, count, batch[0]->deadline_ms, &error);
-    note_contact(writer, code != FB_UNAVAILABLE && code != FB_OUTCOME_UNKNOWN, &error);
-    if (fb_fleet_current(writer->fleet) != before)
-        publish(writer);
+    note_outcome(writer, code, begun_ms, &error);
+    publish(writer);
     add_u64(&writer->state.batches_total, 1);
     for (size_t i = 0; i < count; i++) {
         fb_code_t outcome = batch[i]->error.code;
@@ -186,13 +272,26 @@ static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
 static void follow_log(fb_writer_t *writer)
 {
     fb_error_t error = {0};
-    const fb_snapshot_t *before = fb_fleet_current(writer->fleet);
+    uint64_t begun_ms = fb_clock_monotonic_ms();
     fb_code_t code = fb_fleet_catch_up(writer->fleet, &error);
     if (code != FB_OK && code != FB_UNAVAILABLE)
         fb_log_error("following the log: %s", error.detail);
-    note_contact(writer, code == FB_OK, &error);
-    if (fb_fleet_current(writer->fleet) != before)
-        publish(writer);
+    note_outcome(writer, code, begun_ms, &error);
+    publish(writer);
+}
+
+static void hear(fb_writer_t *writer)
+{
+    bool heard;
+    fb_error_t error = {0};
+    fb_code_t code = fb_fleet_hear(writer->fleet, &heard, &error);
+    if (code != FB_OK && code != FB_UNAVAILABLE)
+        fb_log_error("following the log: %s", error.detail);
+    if (!heard)
+        return; /* a commit has heard it already */
+    note_contact(writer, code != FB_UNAVAILABLE, &error);
+    writer->sign_ms = fb_clock_monotonic_ms();
+    publish(writer);
 }
 
 /* Until it succeeds or the server ends. */
@@ -226,34 +325,41 @@ static bool load(fb_writer_t *writer)
 
 static void become_ready(fb_writer_t *writer)
 {
-    fb_error_t none = {0};
-    note_contact(writer, true, &none);
-    /* Before any loop has a snapshot: who reads "ready" may write at once. */
-    pthread_mutex_lock(&writer->mutex);
-    writer->ready = true;
-    pthread_mutex_unlock(&writer->mutex);
     publish(writer);
     writer->config.on_ready(writer->config.context);
+}
+
+/* When heads are compared, if nothing is heard until then. */
+static uint64_t next_comparison_ms(const fb_writer_t *writer, uint64_t retry_ms)
+{
+    return redis_up(writer) ? writer->sign_ms + TICK_MS : fb_clock_monotonic_ms() + retry_ms;
 }
 
 static void *run(void *argument)
 {
     fb_writer_t *writer = argument;
     fb_write_t *batch[BATCH_MAX];
-    bool stopping = false;
+    bool ended = false;
     uint64_t retry_ms = RETRY_MS_MIN;
     if (!load(writer))
         return NULL;
     become_ready(writer);
-    while (!stopping) {
-        uint64_t now_ms = fb_clock_monotonic_ms();
-        uint64_t wait_ms = redis_up(writer) ? TICK_MS : retry_ms;
-        size_t count = wait_for_batch(writer, batch, now_ms + wait_ms, &stopping);
+    while (!ended) {
+        bool left;
+        uint64_t comparison_ms = next_comparison_ms(writer, retry_ms);
+        call_t call = wait_for_call(writer, comparison_ms * 1000000);
         turn_day(writer);
+        /* What others have written comes first: plans upon an older state would be in vain. */
+        if (call.news)
+            hear(writer);
+        size_t count = take_writes(writer, batch, &left);
         if (count > 0)
             commit_batch(writer, batch, count);
-        else if (!stopping)
+        else if (call.nudge || (!call.stopping && fb_clock_monotonic_ms() >= comparison_ms))
             follow_log(writer);
+        ended = call.stopping && !left;
+        if (call.nudge)
+            writer->config.on_published(writer->config.context);
         retry_ms = redis_up(writer)              ? RETRY_MS_MIN
                    : retry_ms * 2 < RETRY_MS_MAX ? retry_ms * 2
                                                  : RETRY_MS_MAX;
@@ -276,11 +382,21 @@ fb_writer_t *fb_writer_create(const fb_writer_config_t *config)
     return writer;
 }
 
-void fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet)
+fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch_options_t *watch,
+                          fb_error_t *error)
 {
     writer->fleet = fleet;
+    if (watch != NULL) {
+        writer->news = fb_news_create(on_news, writer);
+        const fb_watch_sink_t sink = fb_news_sink(writer->news);
+        fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
+        if (code != FB_OK)
+            return code;
+    }
+    fb_fleet_connect(fleet, writer->news, on_snapshot, writer);
     fb_assert(pthread_create(&writer->thread, NULL, run, writer) == 0);
     writer->started = true;
+    return FB_OK;
 }
 
 void fb_writer_stop(fb_writer_t *writer)
@@ -292,12 +408,14 @@ void fb_writer_stop(fb_writer_t *writer)
     if (writer->started)
         pthread_join(writer->thread, NULL);
     writer->started = false;
+    fb_watch_stop(&writer->watch);
 }
 
 void fb_writer_destroy(fb_writer_t **writer)
 {
     fb_writer_t *gone = *writer;
     fb_assert(!gone->started);
+    fb_news_destroy(&gone->news);
     pthread_cond_destroy(&gone->wake);
     pthread_mutex_destroy(&gone->mutex);
     sem_destroy(&gone->taken);

@@ -116,6 +116,28 @@ static void a_page_without_a_bit_goes(void **state)
     assert_int_equal(build_finish(&build), 2);
 }
 
+static void the_pages_that_are_there_come_in_their_order(void **state)
+{
+    (void)state;
+    static const uint32_t numbers[] = {3, 2 * FB_BITMAP_PAGE_BITS + 64, UINT32_MAX};
+    fb_bitmap_t bitmap = {0};
+    fb_build_t *build = fb_build_create();
+    uint32_t page = 0;
+    assert_null(fb_bitmap_page(&bitmap, &page));
+    for (size_t i = 0; i < 3; i++)
+        fb_bitmap_put(&bitmap, build, numbers[i], true);
+    for (size_t i = 0; i < 3; i++, page++) {
+        const uint64_t *words = fb_bitmap_page(&bitmap, &page);
+        assert_non_null(words);
+        assert_int_equal(page, numbers[i] / FB_BITMAP_PAGE_BITS);
+        assert_int_equal(words[numbers[i] % FB_BITMAP_PAGE_BITS / 64],
+                         (uint64_t)1 << numbers[i] % 64);
+    }
+    assert_null(fb_bitmap_page(&bitmap, &page));
+    fb_bitmap_clear(&bitmap, build);
+    assert_int_equal(build_finish(&build), 0);
+}
+
 static void what_changes_nothing_copies_nothing(void **state)
 {
     (void)state;
@@ -353,6 +375,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_bitmap_has_nothing),
         cmocka_unit_test(a_page_without_a_bit_goes),
+        cmocka_unit_test(the_pages_that_are_there_come_in_their_order),
         cmocka_unit_test(what_changes_nothing_copies_nothing),
         cmocka_unit_test(a_random_program_agrees_with_an_array_of_bytes),
         cmocka_unit_test(a_load_takes_the_bits_in_the_order_of_setbit),

@@ -137,11 +137,13 @@ static inline fb_code_t commit_texts(fb_store_t *store, fb_position_t *position,
                  (unsigned long long)entry->revision);
         fb_chain_next(i > 0 ? entries[i - 1].chain : position->chain, entry->command,
                       entry->payload, entry->chain);
+        snprintf(entry->sum, sizeof(entry->sum), "%016llx", (unsigned long long)entry->revision);
     }
     fb_code_t code = store->vtable->commit(store, position, entries, count, error);
     if (code == FB_OK) {
         position->revision += count;
         memcpy(position->chain, entries[count - 1].chain, sizeof(position->chain));
+        memcpy(position->sum, entries[count - 1].sum, sizeof(position->sum));
     }
     return code;
 }

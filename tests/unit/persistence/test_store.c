@@ -23,7 +23,7 @@ static fb_store_t *make_redis(uint64_t log_length)
     char fleet[32];
     fb_store_t *store;
     snprintf(fleet, sizeof(fleet), "contract%u", count++);
-    fb_store_redis_options_t options = {fb_private_redis_url(redis), fleet, 5000, log_length};
+    fb_store_redis_options_t options = {fb_private_redis_url(redis), fleet, 5000, log_length, true};
     assert_ok(fb_store_redis_create(&options, &store, error));
     return store;
 }
@@ -199,6 +199,7 @@ typedef struct {
     fb_position_t position;
     size_t fail_after; /* entries; SIZE_MAX: never */
     size_t count;
+    fb_position_t head;
     fb_buffer_t payloads;
 } reading_t;
 
@@ -227,16 +228,21 @@ static void the_log_reads_back_with_its_chains(void **state)
     const char *texts[] = {"[]", "[[\"put\",\"machine\",1,{\"label\":\"\\u00e9 \\\"\\\\\"}]]",
                            "[ [\"delete\",\"machine\",1] ]\n"};
     size_t count;
+    fb_position_t head;
     fb_store_t *store = subject.store;
-    assert_ok(store->vtable->read(store, 0, 10, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 0, 10, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 0);
     put(&subject, texts[0]);
     assert_ok(commit_texts(store, &subject.position, 0, &texts[1], 2, error));
-    assert_ok(store->vtable->read(store, 0, 2, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 0, 2, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 2);
-    assert_ok(store->vtable->read(store, 2, 10, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 2, 10, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 1);
     assert_string_equal(reading.position.chain, subject.position.chain);
+    assert_string_equal(head.epoch, subject.position.epoch);
+    assert_int_equal(head.revision, 3);
+    assert_string_equal(head.chain, subject.position.chain);
+    assert_string_equal(head.sum, subject.position.sum);
     fb_buffer_put_char(&reading.payloads, '\0');
     assert_int_equal(strncmp(reading.payloads.at, texts[0], 2), 0);
     assert_int_equal(strncmp(reading.payloads.at + 2, texts[1], strlen(texts[1])), 0);
@@ -252,19 +258,21 @@ static void a_long_log_is_read_whole_or_as_far_as_wanted(void **state)
     fb_store_t *store = subject.store;
     reading_t reading = {.position = subject.position, .fail_after = SIZE_MAX};
     size_t count;
+    fb_position_t head;
     for (size_t i = 0; i < FB_STORE_BATCH_MAX; i++)
         payloads[i] = "[[\"put\",\"machine\",7,{\"label\":\"seven\"}]]";
     assert_ok(commit_texts(store, &subject.position, 0, payloads, FB_STORE_BATCH_MAX, error));
-    assert_ok(store->vtable->read(store, 0, 1000, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 0, 1000, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 1000);
-    assert_ok(store->vtable->read(store, 1000, 1000, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 1000, 1000, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, FB_STORE_BATCH_MAX - 1000);
     assert_string_equal(reading.position.chain, subject.position.chain);
     fb_buffer_dispose(&reading.payloads);
 
     reading = (reading_t){.fail_after = 345};
     memset(reading.position.chain, '0', FB_CHAIN_BYTES);
-    assert_code(FB_CONFLICT, store->vtable->read(store, 0, 900, on_entry, &reading, &count, error));
+    assert_code(FB_CONFLICT,
+                store->vtable->read(store, 0, 900, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 345);
     fb_buffer_dispose(&reading.payloads);
     end(&subject);
@@ -277,6 +285,7 @@ static void a_trimmed_log_says_so(void **state)
     fb_store_t *store = subject.store;
     reading_t reading = {.fail_after = SIZE_MAX};
     size_t count;
+    fb_position_t head;
     for (size_t i = 0; i < 50; i++)
         payloads[i] = "[[\"put\",\"machine\",7,{\"label\":\"seven\"}]]";
     for (unsigned i = 0; i < 20; i++) {
@@ -284,9 +293,10 @@ static void a_trimmed_log_says_so(void **state)
             reading.position = subject.position;
         assert_ok(commit_texts(store, &subject.position, 0, payloads, 50, error));
     }
-    assert_code(FB_TRIMMED, store->vtable->read(store, 0, 10, on_entry, &reading, &count, error));
+    assert_code(FB_TRIMMED,
+                store->vtable->read(store, 0, 10, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 0);
-    assert_ok(store->vtable->read(store, 900, 200, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 900, 200, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 100);
     assert_string_equal(reading.position.chain, subject.position.chain);
     fb_buffer_dispose(&reading.payloads);
@@ -299,10 +309,36 @@ static void a_log_that_ends_before_the_reader_says_so(void **state)
     fb_store_t *store = subject.store;
     reading_t reading = {.position = subject.position, .fail_after = SIZE_MAX};
     size_t count;
+    fb_position_t head;
     put(&subject, "[]");
-    assert_ok(store->vtable->read(store, 1, 10, on_entry, &reading, &count, error));
+    assert_ok(store->vtable->read(store, 1, 10, on_entry, &reading, &count, &head, error));
     assert_int_equal(count, 0);
-    assert_code(FB_DIVERGED, store->vtable->read(store, 2, 10, on_entry, &reading, &count, error));
+    assert_code(FB_DIVERGED,
+                store->vtable->read(store, 2, 10, on_entry, &reading, &count, &head, error));
+    end(&subject);
+}
+
+static void an_epoch_ends_once(void **state)
+{
+    subject_t subject = begin(state, 0);
+    fb_store_t *store = subject.store;
+    fb_position_t first, again, before = subject.position;
+    put(&subject, "[]");
+    assert_ok(store->vtable->begin_epoch(store, before.epoch, &first, error));
+    assert_string_not_equal(first.epoch, before.epoch);
+    assert_int_equal(first.revision, 1);
+    assert_int_equal(first.since, 1);
+    assert_string_equal(first.chain, subject.position.chain);
+    assert_string_equal(first.sum, subject.position.sum);
+    /* Who comes later finds that it was done already. */
+    assert_ok(store->vtable->begin_epoch(store, before.epoch, &again, error));
+    assert_memory_equal(&again, &first, sizeof(first));
+    assert_code(FB_STALE, commit_text(store, &subject.position, "[]", error));
+    strcpy(subject.position.epoch, first.epoch);
+    put(&subject, "[]");
+    assert_ok(store->vtable->head(store, &again, error));
+    assert_int_equal(again.since, 1);
+    assert_int_equal(again.revision, 2);
     end(&subject);
 }
 
@@ -547,6 +583,7 @@ int main(void)
         BOTH(a_long_log_is_read_whole_or_as_far_as_wanted),
         BOTH(a_trimmed_log_says_so),
         BOTH(a_log_that_ends_before_the_reader_says_so),
+        BOTH(an_epoch_ends_once),
         BOTH(a_load_gives_what_was_put),
         BOTH(a_put_replaces_the_whole_row),
         BOTH(last_ids_survive_deletes),

@@ -1,52 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "tests/unit/persistence/picture.h"
+#include "tests/unit/persistence/redis_subject.h"
 
-/* What is true of the store in Redis alone: its keys, its faults, and what survives them. */
+/* What is true of the store in Redis alone: its keys and its faults. */
 
-static char directory[32];
-static fb_private_redis_t *redis;
-static fb_redis_link_t *outside; /* as redis-cli looks into it */
-
-typedef struct {
-    fb_store_t *store;
-    fb_position_t position;
-} subject_t;
-
-/* The options of the URL are "" or begin with "?". */
-static fb_store_t *open_store(const char *fleet, const char *options, unsigned timeout_ms)
+/* The run_id of this Redis, and what follows it. */
+static const char *run_id(void)
 {
-    char url[FB_REDIS_URL_TEXT_BYTES + 64];
-    fb_store_t *store;
-    snprintf(url, sizeof(url), "%s%s", fb_private_redis_url(redis), options);
-    fb_store_redis_options_t with = {url, fleet, timeout_ms, 0};
-    assert_ok(fb_store_redis_create(&with, &store, error));
-    return store;
+    const char *at = strstr(answer(outside, "INFO server"), "run_id:");
+    assert_non_null(at);
+    return at + strlen("run_id:");
 }
-
-/* The fleet "f", which is a new one. */
-static subject_t begin(unsigned timeout_ms)
-{
-    subject_t subject = {.store = open_store("f", "", timeout_ms)};
-    fb_store_t *store = subject.store;
-    assert_string_equal(answer(outside, "FLUSHALL"), "OK");
-    assert_ok(store->vtable->head(store, &subject.position, error));
-    return subject;
-}
-
-static void end(subject_t *subject)
-{
-    subject->store->vtable->destroy(subject->store);
-}
-
-static void put(subject_t *subject, const char *payload)
-{
-    assert_ok(commit_text(subject->store, &subject->position, payload, error));
-}
-
-static const char one_put[] = "[[\"put\",\"machine\",42,{\"label\":\"Digger 7\"}]]";
 
 static void keys_are_as_redis_cli_shows_them(void **state)
 {
@@ -56,9 +20,10 @@ static void keys_are_as_redis_cli_shows_them(void **state)
     put(&subject, one_put);
     put(&subject, "[[\"days\",\"maintenance\",42,\"2026-11-21\",2,1]]");
     snprintf(expected, sizeof(expected),
-             "schema 1 epoch %s revision 2 chain %s last_id:machine 42 "
-             "first_day:maintenance 2026-11-21 last_day:maintenance 2026-11-22",
-             subject.position.epoch, subject.position.chain);
+             "schema 1 epoch %s revision 2 chain %s sum 0000000000000002 since 0 run %.40s "
+             "last_id:machine 42 first_day:maintenance 2026-11-21 "
+             "last_day:maintenance 2026-11-22",
+             subject.position.epoch, subject.position.chain, run_id());
     assert_string_equal(answer(outside, "HGETALL fb:{f}:head"), expected);
     assert_string_equal(answer(outside, "HGETALL fb:{f}:machine:42"), "label Digger 7");
     assert_string_equal(answer(outside, "TYPE fb:{f}:machines"), "string");
@@ -73,40 +38,15 @@ static void keys_are_as_redis_cli_shows_them(void **state)
     assert_int_equal(entries->elements, 1);
     assert_string_equal(entries->element[0]->element[0]->str, "1-0");
     redisReply *fields = entries->element[0]->element[1];
-    assert_int_equal(fields->elements, 6);
+    assert_int_equal(fields->elements, 8);
     assert_string_equal(fields->element[0]->str, "chain");
     assert_string_equal(fields->element[2]->str, "command");
     assert_string_equal(fields->element[3]->str, command);
-    assert_string_equal(fields->element[4]->str, "change");
-    assert_string_equal(fields->element[5]->str, one_put);
+    assert_string_equal(fields->element[4]->str, "sum");
+    assert_string_equal(fields->element[5]->str, "0000000000000001");
+    assert_string_equal(fields->element[6]->str, "change");
+    assert_string_equal(fields->element[7]->str, one_put);
     freeReplyObject(entries);
-    end(&subject);
-}
-
-static void every_change_is_published_once(void **state)
-{
-    (void)state;
-    subject_t subject = begin(5000);
-    fb_redis_link_t *listener = link_create(fb_private_redis_url(redis));
-    const char *batch[] = {one_put, "[ ]"};
-    freeReplyObject(ask(listener, "SUBSCRIBE fb:{f}:invalidate"));
-    assert_ok(commit_texts(subject.store, &subject.position, 7, batch, 2, error));
-    for (unsigned i = 0; i < 2; i++) {
-        char revision_command[100];
-        redisReply *message;
-        assert_ok(fb_redis_link_reply(listener, &message, error));
-        assert_int_equal(message->elements, 3);
-        const char *text = message->element[2]->str;
-        snprintf(revision_command, sizeof(revision_command), " %08x%024x ", 7, i + 1);
-        assert_int_equal(text[0], i == 0 ? '1' : '2');
-        assert_int_equal(strspn(text + 2, "0123456789abcdef"), FB_CHAIN_BYTES);
-        assert_memory_equal(text + 34, revision_command, 34);
-        assert_string_equal(text + 68, batch[i]);
-        if (i == 1)
-            assert_memory_equal(text + 2, subject.position.chain, FB_CHAIN_BYTES);
-        freeReplyObject(message);
-    }
-    fb_redis_link_destroy(&listener);
     end(&subject);
 }
 
@@ -337,14 +277,14 @@ static void nobody_there_is_unavailable(void **state)
     (void)state;
     fb_position_t head;
     fb_store_t *store;
-    fb_store_redis_options_t options = {"unix:///nowhere/redis.sock", "f", 100, 0};
+    fb_store_redis_options_t options = {"unix:///nowhere/redis.sock", "f", 100, 0, false};
     assert_ok(fb_store_redis_create(&options, &store, error));
     assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
     assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
     store->vtable->destroy(store);
     options.fleet = "a b";
     assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
-    options = (fb_store_redis_options_t){"nonsense", "f", 100, 0};
+    options = (fb_store_redis_options_t){"nonsense", "f", 100, 0, false};
     assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
 }
 
@@ -379,120 +319,6 @@ static void an_answer_that_does_not_come_leaves_the_outcome_open(void **state)
     assert_code(FB_STALE, commit_text(store, &subject.position, one_put, error));
     assert_ok(store->vtable->head(store, &before, error));
     assert_int_equal(before.revision, 2);
-    end(&subject);
-}
-
-#define KILLS 8
-
-/* Kills Redis again and again, but each time only once it has answered after the last: on a slow
- * machine a start takes longer than any pause, and one that is killed while it loads its file
- * never gets there. */
-static atomic_bool killing, answered;
-static atomic_uint kills;
-
-static void *kill_redis(void *context)
-{
-    chance_t *chance = context;
-    while (killing) {
-        if (!atomic_exchange(&answered, false)) {
-            pause_ms(1);
-            continue;
-        }
-        pause_ms(chance_below(chance, 300));
-        pid_t pid = fb_private_redis_pid(redis);
-        if (pid > 0 && kill(pid, SIGKILL) == 0)
-            kills++;
-        /* What it answered before this was its last. */
-        while (killing && fb_private_redis_pid(redis) == pid)
-            pause_ms(1);
-        answered = false;
-    }
-    return NULL;
-}
-
-/* A commit whose outcome is open: looks until it is known whether `hoped` came true. */
-static void settle(subject_t *subject, const fb_position_t *hoped)
-{
-    fb_store_t *store = subject->store;
-    fb_position_t head;
-    fb_error_t error = {0};
-    uint64_t deadline = fb_clock_monotonic_ms() + 30000;
-    while (store->vtable->head(store, &head, &error) != FB_OK) {
-        assert_int_equal(error.code, FB_UNAVAILABLE);
-        assert_true(fb_clock_monotonic_ms() < deadline);
-        pause_ms(10);
-    }
-    if (head.revision == subject->position.revision) {
-        assert_string_equal(head.chain, subject->position.chain);
-    } else {
-        assert_int_equal(head.revision, hoped->revision);
-        assert_string_equal(head.chain, hoped->chain);
-        subject->position = *hoped;
-    }
-}
-
-static fb_code_t follow(void *context, const fb_entry_t *entry, fb_error_t *error)
-{
-    fb_position_t *position = context;
-    (void)error;
-    assert_int_equal(entry->revision, ++position->revision);
-    fb_chain_next(position->chain, entry->command, entry->payload, position->chain);
-    assert_string_equal(entry->chain, position->chain);
-    return FB_OK;
-}
-
-static void what_was_acknowledged_survives_every_kill_of_redis(void **state)
-{
-    (void)state;
-    chance_t chance = chance_init();
-    subject_t subject = begin(5000);
-    fb_store_t *store = subject.store;
-    fb_position_t from = subject.position;
-    pthread_t killer;
-    char padded[2048];
-    const char *payloads[FB_STORE_BATCH_MAX];
-    unsigned acknowledged = 0, open = 0;
-    snprintf(padded, sizeof(padded), "[[\"put\",\"machine\",1,{\"label\":\"%01900d\"}]]", 7);
-    for (size_t i = 0; i < FB_STORE_BATCH_MAX; i++)
-        payloads[i] = padded;
-    chance_t killer_chance = {chance.state ^ 77};
-    killing = true;
-    answered = false;
-    assert_int_equal(pthread_create(&killer, NULL, kill_redis, &killer_chance), 0);
-    while (kills < KILLS) {
-        fb_error_t error = {0};
-        fb_position_t hoped = subject.position;
-        size_t count = 1 + chance_below(&chance, chance_below(&chance, 2) ? 3 : 500);
-        fb_code_t code = commit_texts(store, &subject.position, 1, payloads, count, &error);
-        if (code == FB_OK) {
-            acknowledged++;
-            answered = true;
-            continue;
-        }
-        if (code != FB_UNAVAILABLE && code != FB_OUTCOME_UNKNOWN)
-            fail_msg("%s: %s", fb_code_name(code), error.detail);
-        open += code == FB_OUTCOME_UNKNOWN;
-        /* Where it would be, had it landed. */
-        for (size_t i = 0; i < count; i++) {
-            char command[FB_COMMAND_BYTES + 1];
-            hoped.revision++;
-            snprintf(command, sizeof(command), "%08x%024llx", 1,
-                     (unsigned long long)hoped.revision);
-            fb_chain_next(hoped.chain, command, fb_slice(padded), hoped.chain);
-        }
-        settle(&subject, &hoped);
-    }
-    killing = false;
-    pthread_join(killer, NULL);
-    settle(&subject, &subject.position);
-    print_message("%u commits acknowledged, %u left open, %llu revisions\n", acknowledged, open,
-                  (unsigned long long)subject.position.revision);
-    assert_true(acknowledged > 0);
-    size_t count = 1;
-    while (count > 0)
-        assert_ok(store->vtable->read(store, from.revision, 1000, follow, &from, &count, error));
-    assert_int_equal(from.revision, subject.position.revision);
-    assert_string_equal(from.chain, subject.position.chain);
     end(&subject);
 }
 
@@ -561,29 +387,10 @@ static void durability_says_what_the_settings_are_worth(void **state)
     end(&subject);
 }
 
-static int start_redis(void **state)
-{
-    (void)state;
-    directory_create(directory);
-    assert_ok(fb_private_redis_start(directory, NULL, &redis, error));
-    outside = link_create(fb_private_redis_url(redis));
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    fb_redis_link_destroy(&outside);
-    fb_private_redis_stop(&redis);
-    directory_remove(directory);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_as_redis_cli_shows_them),
-        cmocka_unit_test(every_change_is_published_once),
         cmocka_unit_test(a_row_that_vanished_is_not_loaded),
         cmocka_unit_test(a_load_that_is_given_up_leaves_the_store_usable),
         cmocka_unit_test(keys_of_a_wrong_type_stop_a_commit_before_it_writes),
@@ -601,7 +408,6 @@ int main(void)
         cmocka_unit_test(a_connection_that_was_cut_while_idle_is_made_again),
         cmocka_unit_test(an_answer_that_does_not_come_leaves_the_outcome_open),
         cmocka_unit_test(durability_says_what_the_settings_are_worth),
-        cmocka_unit_test(what_was_acknowledged_survives_every_kill_of_redis),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

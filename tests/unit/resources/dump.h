@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "resources/checksum.h"
 #include "tests/unit/resources/fleet.h"
 
 /* All that a snapshot holds, as one text: to see whether two fleets are the same, and whether one
@@ -73,6 +74,7 @@ static inline void dump_family(const fb_snapshot_t *snapshot, unsigned family, b
     const fb_family_t *rows = &snapshot->families[family];
     const fb_row_t *row;
     uint32_t count = 0;
+    assert_int_equal(rows->sum, fb_checksum_family(snapshot, family));
     fb_buffer_printf(out, "%s up to %u:", resource->name, rows->last_id);
     dump_set(out, &rows->exists);
     dump_stamp(out, stamps, rows->changed);
@@ -99,11 +101,15 @@ static inline void dump(const fb_snapshot_t *snapshot, bool stamps, fb_buffer_t 
     if (stamps)
         dump_stamp(out, stamps, snapshot->serial);
     dump_stamp(out, stamps, snapshot->today_changed);
+    fb_buffer_printf(out, "sum %016llx", (unsigned long long)fb_snapshot_sum(snapshot));
+    dump_stamp(out, false, 0);
     for (unsigned family = 0; family < fb_registry_count(); family++)
         dump_family(snapshot, family, stamps, out);
     for (int plane = 0; plane < FB_PLANE_COUNT; plane++) {
         const fb_plane_day_t *found;
         uint32_t day = 0;
+        assert_int_equal(snapshot->plane_sums[plane],
+                         fb_checksum_plane(snapshot, (fb_plane_id_t)plane));
         for (; (found = fb_table_next(&snapshot->planes[plane], &day)) != NULL; day++) {
             if (found->machines.count == 0 && !stamps)
                 continue;

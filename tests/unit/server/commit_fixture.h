@@ -148,9 +148,11 @@ static inline log_t log_read(void)
     fb_store_t *store = store_create(0);
     log_t log = {.revision = 0};
     size_t count;
+    fb_position_t head;
     fb_error_t error = {0};
     do {
-        if (store->vtable->read(store, log.revision, 1000, on_entry, &log, &count, &error) != FB_OK)
+        if (store->vtable->read(store, log.revision, 1000, on_entry, &log, &count, &head, &error) !=
+            FB_OK)
             fail_msg("%s", error.detail);
     } while (count == 1000);
     store->vtable->destroy(store);

@@ -98,12 +98,26 @@ static inline fb_code_t on_head(fb_store_t *store, fb_position_t *head, fb_error
 
 static inline fb_code_t on_read(fb_store_t *store, uint64_t revision, size_t max,
                                 fb_code_t (*on_entry)(void *, const fb_entry_t *, fb_error_t *),
-                                void *context, size_t *count, fb_error_t *error)
+                                void *context, size_t *count, fb_position_t *head,
+                                fb_error_t *error)
 {
     lossy_t *lossy = (lossy_t *)store;
     if (is_deaf(lossy, error))
         return FB_UNAVAILABLE;
-    return lossy->inner->vtable->read(lossy->inner, revision, max, on_entry, context, count, error);
+    fb_code_t code = lossy->inner->vtable->read(lossy->inner, revision, max, on_entry, context,
+                                                count, head, error);
+    if (lossy->epoch[0] != '\0')
+        strcpy(head->epoch, lossy->epoch);
+    return code;
+}
+
+static inline fb_code_t on_begin_epoch(fb_store_t *store, const char *ended, fb_position_t *head,
+                                       fb_error_t *error)
+{
+    lossy_t *lossy = (lossy_t *)store;
+    if (is_deaf(lossy, error))
+        return FB_UNAVAILABLE;
+    return lossy->inner->vtable->begin_epoch(lossy->inner, ended, head, error);
 }
 
 static inline fb_code_t on_load(fb_store_t *store, const fb_store_schema_t *schema,
@@ -170,5 +184,5 @@ static inline void on_destroy(fb_store_t *store)
     free(lossy);
 }
 
-static const fb_store_vtable_t lossy_vtable = {on_head, on_commit,     on_read,
+static const fb_store_vtable_t lossy_vtable = {on_head, on_commit,     on_read,   on_begin_epoch,
                                                on_load, on_durability, on_destroy};

@@ -227,8 +227,10 @@ static void assert_cut(const instance_t *instance, uint64_t revision)
     fb_store_t *store = instance->lossy->inner;
     fb_error_t error = {0};
     size_t count;
-    assert_int_equal(store->vtable->read(store, revision, 1, on_any_entry, NULL, &count, &error),
-                     FB_TRIMMED);
+    fb_position_t head;
+    assert_int_equal(
+        store->vtable->read(store, revision, 1, on_any_entry, NULL, &count, &head, &error),
+        FB_TRIMMED);
 }
 
 /* An instance by which the log keeps little. */

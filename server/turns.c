@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/turns.h"
+
+#include <string.h>
+
+void fb_turns_init(fb_turns_t *turns, uint32_t self)
+{
+    *turns = (fb_turns_t){.self = self, .last = self, .slot_ns = 1000000};
+}
+
+static void forget(fb_turns_t *turns, unsigned at)
+{
+    turns->count--;
+    memmove(&turns->authors[at], &turns->authors[at + 1],
+            (turns->count - at) * sizeof(turns->authors[0]));
+}
+
+static void forget_oldest(fb_turns_t *turns)
+{
+    unsigned oldest = 0;
+    for (unsigned i = 1; i < turns->count; i++) {
+        if (turns->authors[i].seen_ns < turns->authors[oldest].seen_ns)
+            oldest = i;
+    }
+    forget(turns, oldest);
+}
+
+void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
+{
+    unsigned at = 0;
+    if (author == turns->self)
+        return;
+    while (at < turns->count && turns->authors[at].id < author)
+        at++;
+    if (at < turns->count && turns->authors[at].id == author) {
+        turns->authors[at].seen_ns = now_ns;
+        return;
+    }
+    if (turns->count == FB_TURNS_AUTHORS_MAX) {
+        forget_oldest(turns);
+        fb_turns_wants(turns, author, now_ns);
+        return;
+    }
+    memmove(&turns->authors[at + 1], &turns->authors[at],
+            (turns->count - at) * sizeof(turns->authors[0]));
+    turns->authors[at].id = author;
+    turns->authors[at].seen_ns = now_ns;
+    turns->count++;
+}
+
+void fb_turns_saw(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
+{
+    turns->last = author;
+    turns->last_ns = now_ns;
+    fb_turns_wants(turns, author, now_ns);
+}
+
+void fb_turns_took(fb_turns_t *turns, uint64_t ns)
+{
+    uint64_t slot_ns = (7 * turns->slot_ns + ns) / 8;
+    if (slot_ns < FB_TURNS_SLOT_NS_MIN)
+        slot_ns = FB_TURNS_SLOT_NS_MIN;
+    turns->slot_ns = slot_ns < FB_TURNS_SLOT_NS_MAX ? slot_ns : FB_TURNS_SLOT_NS_MAX;
+}
+
+uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns)
+{
+    unsigned before = 0; /* active authors whose turn comes before ours */
+    for (unsigned i = 0; i < turns->count; i++) {
+        uint32_t id = turns->authors[i].id;
+        /* How far behind the last author, on the circle of all ids; the last one itself is all
+         * the way around. */
+        uint32_t theirs = id - turns->last - 1, ours = turns->self - turns->last - 1;
+        if (theirs < ours && now_ns < turns->authors[i].seen_ns + FB_TURNS_ACTIVE_NS)
+            before++;
+    }
+    return turns->last_ns + before * turns->slot_ns;
+}
