@@ -10,10 +10,16 @@
  * one Redis. */
 
 typedef struct {
-    lossy_t *lossy; /* the fleet's */
+    lossy_t *lossy;  /* the fleet's */
+    fb_news_t *news; /* the fleet's; nobody brings it any but the test */
     fb_shelf_t *shelf;
     fb_fleet_t *fleet;
 } instance_t;
+
+static inline void on_arrival(void *context)
+{
+    (void)context;
+}
 
 static inline instance_t instance_create(uint64_t log_length)
 {
@@ -24,6 +30,8 @@ static inline instance_t instance_create(uint64_t log_length)
     instance.lossy->inner = store_create(log_length);
     instance.fleet = fb_fleet_create(&store, instance.shelf, &fleet_rules);
     assert_null(store);
+    instance.news = fb_news_create(on_arrival, NULL);
+    fb_fleet_connect(instance.fleet, instance.news, NULL, NULL);
     if (fb_fleet_load(instance.fleet, &error) != FB_OK)
         fail_msg("%s", error.detail);
     return instance;
@@ -32,6 +40,7 @@ static inline instance_t instance_create(uint64_t log_length)
 static inline void instance_dispose(instance_t *instance)
 {
     fb_fleet_destroy(&instance->fleet);
+    fb_news_destroy(&instance->news);
     fb_shelf_destroy(&instance->shelf);
 }
 
