@@ -11,7 +11,7 @@
 #include "persistence/embedded.h"
 #include "persistence/store_redis_internal.h"
 
-#define READ_CHUNK  100 /* entries of the log that are asked for at once */
+#define READ_CHUNK  250 /* entries of the log that are asked for at once */
 #define HEAD_FIELDS 6
 #define STR_(x)     #x
 #define STR(x)      STR_(x)
@@ -364,10 +364,10 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
     return chain && command && change;
 }
 
-/* Head and at most `max` entries after `revision`, of one moment: MULTI and EXEC, so that what the
- * head tells of must be there, and no other epoch can begin between the two. */
-static fb_code_t fetch_entries(fb_store_redis_t *self, uint64_t revision, size_t max,
-                               redisReply **both, fb_error_t *error)
+/* Asks for the head and at most `max` entries after `revision`, of one moment: MULTI and EXEC, so
+ * that what the head tells of must be there, and no other epoch can begin between the two. */
+static fb_code_t ask_entries(fb_store_redis_t *self, uint64_t revision, size_t max,
+                             fb_error_t *error)
 {
     fb_buffer_t numbers = {0};
     fb_buffer_put_u64(&numbers, revision + 1);
@@ -379,14 +379,18 @@ static fb_code_t fetch_entries(fb_store_redis_t *self, uint64_t revision, size_t
                             {numbers.at, split}, FB_SLICE("+"),
                             FB_SLICE("COUNT"),   {numbers.at + split, numbers.len - split}};
     head_words(self, ask_head);
-    fb_code_t code = fb_store_redis_open(self, error);
-    if (code == FB_OK) {
-        fb_redis_link_append(self->link, multi, 1);
-        fb_redis_link_append(self->link, ask_head, HEAD_WORDS);
-        fb_redis_link_append(self->link, ask_log, 6);
-        fb_redis_link_append(self->link, exec, 1);
-        code = fb_redis_link_flush(self->link, error);
-    }
+    fb_redis_link_append(self->link, multi, 1);
+    fb_redis_link_append(self->link, ask_head, HEAD_WORDS);
+    fb_redis_link_append(self->link, ask_log, 6);
+    fb_redis_link_append(self->link, exec, 1);
+    fb_buffer_dispose(&numbers);
+    return fb_redis_link_flush(self->link, error);
+}
+
+/* What was asked for: `*both` is the head and the entries. */
+static fb_code_t receive_entries(fb_store_redis_t *self, redisReply **both, fb_error_t *error)
+{
+    fb_code_t code = FB_OK;
     fb_error_t refused = {0}; /* the first refusal says why; EXEC only that there was one */
     for (int i = 0; code == FB_OK && i < 4; i++) {
         freeReplyObject(*both);
@@ -396,11 +400,10 @@ static fb_code_t fetch_entries(fb_store_redis_t *self, uint64_t revision, size_t
             fb_fail(&refused, FB_IO, "%s", (*both)->str);
     }
     if (code == FB_OK && refused.code != FB_OK)
-        code = fb_redis_link_refused(self->link, fb_slice(refused.detail), error);
-    else if (code == FB_OK && !is_array(*both, 2))
-        code = fb_fail(error, FB_UNAVAILABLE, "Redis at %s gave an answer that no EXEC gives",
+        return fb_redis_link_refused(self->link, fb_slice(refused.detail), error);
+    if (code == FB_OK && !is_array(*both, 2))
+        return fb_fail(error, FB_UNAVAILABLE, "Redis at %s gave an answer that no EXEC gives",
                        fb_redis_link_name(self->link));
-    fb_buffer_dispose(&numbers);
     return code;
 }
 
@@ -440,32 +443,46 @@ hand_on(const fb_store_redis_t *self, const redisReply *entries, uint64_t *revis
     return FB_OK;
 }
 
+static fb_code_t check_entries(const fb_store_redis_t *self, const redisReply *both,
+                               uint64_t revision, fb_position_t *head, fb_error_t *error)
+{
+    if (is_array(both->element[0], HEAD_FIELDS) && is_empty_head(both->element[0]))
+        return fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
+                       fb_redis_link_name(self->link));
+    fb_code_t code = read_head(self, both->element[0], head, error);
+    return code == FB_OK ? check_reach(head, both->element[1], revision, error) : code;
+}
+
 static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
                             fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                                   fb_error_t *error),
                             void *context, size_t *count, fb_position_t *head, fb_error_t *error)
 {
     fb_store_redis_t *self = fb_store_redis(store);
-    bool more = true;
     uint64_t at = revision;
-    fb_code_t code = FB_OK;
+    size_t chunk = max < READ_CHUNK ? max : READ_CHUNK;
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code == FB_OK)
+        code = ask_entries(self, at, chunk, error);
     *count = 0;
-    while (code == FB_OK && more && *count < max) {
-        size_t chunk = max - *count < READ_CHUNK ? max - *count : READ_CHUNK;
+    for (bool more = true; code == FB_OK && more;) {
         redisReply *both = NULL;
-        code = fetch_entries(self, at, chunk, &both, error);
-        if (code == FB_OK && is_array(both->element[0], HEAD_FIELDS) &&
-            is_empty_head(both->element[0]))
-            code = fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
-                           fb_redis_link_name(self->link));
+        code = receive_entries(self, &both, error);
         if (code == FB_OK)
-            code = read_head(self, both->element[0], head, error);
+            code = check_entries(self, both, at, head, error);
+        size_t left = max - *count - chunk;
+        more = code == FB_OK && left > 0 && both->element[1]->elements == chunk;
+        /* Redis reads the next ones while these are handed on. */
+        if (more)
+            code = ask_entries(self, at + chunk, left < READ_CHUNK ? left : READ_CHUNK, error);
+        fb_code_t taken = code;
         if (code == FB_OK)
-            code = check_reach(head, both->element[1], at, error);
-        more = code == FB_OK && both->element[1]->elements == chunk;
-        if (code == FB_OK)
-            code = hand_on(self, both->element[1], &at, on_entry, context, error);
+            taken = hand_on(self, both->element[1], &at, on_entry, context, error);
+        if (more && code == FB_OK && taken != FB_OK)
+            fb_redis_link_close(self->link); /* with the answer that nobody wants any more */
+        code = taken;
         *count = (size_t)(at - revision);
+        chunk = left < READ_CHUNK ? left : READ_CHUNK;
         freeReplyObject(both);
     }
     return code;
