@@ -7,6 +7,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     peers.py      who is measured beside fleetbit: a table
     workloads.py  what wrk asks for: a table; load.py runs it
     fleets.py     seeding, starting, memory, changing: a table of runs, each a function
+    coherence.py  several instances on one Redis: a table of runs, too
     figures.py    medians, spreads, tables
 
 Everything listens at 127.0.0.1 or on a unix socket."""
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import time
 
+import coherence
 import fleets
 import load
 from figures import table
@@ -43,6 +45,7 @@ def runs():
             table_of[name] = (workload.title, functools.partial(run_load, workload))
         if workloads is small:
             table_of |= fleets.RUNS
+    table_of |= coherence.RUNS
     return table_of
 
 
@@ -69,7 +72,7 @@ class Bench:
 
     def close(self):
         self.say("")
-        for fleet in ("many", "few", "empty"):
+        for fleet in ("many", "few", "empty", "cluster"):
             shutil.rmtree(self.data(fleet), ignore_errors=True)
 
     def say(self, what):
@@ -85,6 +88,10 @@ class Bench:
 
     def source(self, name):
         return os.path.join(TOP, "bench", name)
+
+    @staticmethod
+    def configuration(name):
+        return os.path.join(TOP, "conf", name)
 
     def built(self, name):
         path = os.path.join(self.build, name)
