@@ -3,18 +3,17 @@
 
 #include "resources/snapshot.h"
 
-/* The checksum of a state: the same for two instances exactly where they hold the same (but for a
+/* The checksum of a state: two instances that have the same one hold the same (but for a
  * coincidence of 1 in 2^64), however they came there: by changes, by a load, by the log.
  *
- *     total ── family ── rows: XXH3 of the JSON, seeded with the id
+ *     total ── family ── rows: XXH3 of the JSON, with the id
  *        │         └──── the last id, where one was given out
- *        └──── plane ─── days ── pages of 8,192 machines: XXH3 of the words, seeded with their
- * place
+ *        └──── plane ─── days: pages of 8,192 machines: XXH3 of the words, with their place
  *
  * Each sum is that of its parts modulo 2^64, so a change takes off what was and adds what is.
  * Serial, today, rules and hash seed have no part in it. A family that never had a row, or a plane
- * without a bit, adds nothing: a fleet that does not use it keeps its checksum when fleetbit gets
- * it.
+ * without a bit, adds nothing: a fleet that uses neither keeps its checksum when a release brings
+ * one.
  *
  * It finds what went wrong by accident; who can choose the data can make two states agree. */
 

@@ -4,6 +4,7 @@
 #include "server/h2_guard.h"
 #include "server/health.h"
 #include "server/reply.h"
+#include "server/status.h"
 
 typedef struct {
     const char *name, *type, *help;
@@ -51,6 +52,32 @@ static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
         {"fleetbit_writes_failed_total", "counter",
          "Writes that Redis did not take, or whose outcome is not known.",
          number(&writer->failed_total)},
+    };
+    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+}
+
+static void put_coherence(fb_buffer_t *out, const fb_writer_state_t *writer)
+{
+    const sample_t samples[] = {
+        {"fleetbit_news_total", "counter", "Changes of other instances that a publication brought.",
+         number(&writer->news_total)},
+        {"fleetbit_log_read_total", "counter",
+         "Changes of other instances that were read from the log.", number(&writer->log_total)},
+        {"fleetbit_stale_total", "counter",
+         "Batches that came second to another instance, and were planned again.",
+         number(&writer->stale_total)},
+        {"fleetbit_reloads_total", "counter",
+         "How often the log did not continue the state, and all was loaded anew.",
+         number(&writer->reloads_total)},
+        {"fleetbit_lost_revisions_total", "counter",
+         "Revisions that this instance had shown and Redis has lost.",
+         number(&writer->lost_revisions_total)},
+        {"fleetbit_checksum_faults_total", "counter",
+         "Changes after which the state was not what their author had.",
+         number(&writer->sum_faults_total)},
+        {"fleetbit_checksum_differs", "gauge",
+         "Does the state differ from that of the log? See fleetbit verify.",
+         atomic_load_explicit(&writer->sum_differs, memory_order_relaxed) ? 1 : 0},
     };
     put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
@@ -125,6 +152,7 @@ static void answer_metrics(fb_exchange_t *exchange)
     fb_metrics_put_head(&out, "fleetbit_info", "gauge", "The version that runs.");
     fb_metrics_put(&out, "fleetbit_info", "version=\"" FB_VERSION "\"", 1);
     put_writer(&out, fb_writer_state(server->writer));
+    put_coherence(&out, fb_writer_state(server->writer));
     put_loops(&out, server);
     put_connections(&out, server);
     fb_metrics_put_requests(&out, loops, server->loop_count);
@@ -132,24 +160,41 @@ static void answer_metrics(fb_exchange_t *exchange)
     fb_reply_text(exchange, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
+static const struct {
+    const char *path;
+    void (*answer)(fb_exchange_t *exchange);
+} pages[] = {
+    {"/metrics", answer_metrics},
+    {"/status.json", fb_status_answer},
+    {"/state", fb_status_answer_state},
+};
+
+static void answer_page(fb_exchange_t *exchange, fb_slice_t path)
+{
+    fb_error_t error = {0};
+    size_t i = 0;
+    while (i < sizeof(pages) / sizeof(*pages) && !fb_slice_is(path, pages[i].path))
+        i++;
+    if (i == sizeof(pages) / sizeof(*pages)) {
+        fb_fail(&error, FB_NOT_FOUND,
+                "the admin listener has /metrics, /status.json, /state, /livez and /readyz");
+        fb_reply_problem(exchange, &error, NULL);
+    } else if (!fb_exchange_is_read(exchange)) {
+        fb_fail(&error, FB_METHOD_NOT_ALLOWED, "%s takes GET, HEAD", pages[i].path);
+        fb_reply_problem(exchange, &error, "GET, HEAD");
+    } else {
+        pages[i].answer(exchange);
+    }
+}
+
 static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
     fb_exchange_t exchange;
-    fb_error_t error = {0};
     size_t len = req->query_at == SIZE_MAX ? req->path.len : req->query_at;
     fb_slice_t path = {req->path.base, len};
     fb_exchange_begin(&exchange, fb_loop_of(handler), req);
-    if (fb_health_answer(&exchange, path))
-        return 0;
-    if (!fb_slice_is(path, "/metrics")) {
-        fb_fail(&error, FB_NOT_FOUND, "the admin listener has /metrics, /livez and /readyz");
-        fb_reply_problem(&exchange, &error, NULL);
-    } else if (!fb_exchange_is_read(&exchange)) {
-        fb_fail(&error, FB_METHOD_NOT_ALLOWED, "/metrics takes GET, HEAD");
-        fb_reply_problem(&exchange, &error, "GET, HEAD");
-    } else {
-        answer_metrics(&exchange);
-    }
+    if (!fb_health_answer(&exchange, path))
+        answer_page(&exchange, path);
     return 0;
 }
 

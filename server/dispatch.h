@@ -7,7 +7,7 @@
  * arguments, and a view or the writer. Registered as the one handler of the public listeners. */
 void fb_dispatch_register(fb_loop_t *loop, h2o_hostconf_t *host);
 
-/* Health and metrics, on the admin listener. */
+/* Health, metrics and what there is to see of the state, on the admin listener. */
 void fb_admin_register(fb_loop_t *loop, h2o_hostconf_t *host);
 
 /* The answers of writes, as the writer's thread hands them back: the receiver of the loop. */

@@ -1,5 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
 #include "server/run.h"
+
+void fb_print_error(const char *text)
+{
+    fputs("fleetbit: ", stderr);
+    for (; *text != '\0'; text++)
+        fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stderr);
+    fputc('\n', stderr);
+}
 
 fb_exit_t fb_exit_of(fb_code_t code)
 {

@@ -100,9 +100,11 @@ const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet)
     return &fleet->stats;
 }
 
-uint32_t fb_fleet_author(const fb_fleet_t *fleet)
+void fb_fleet_set_author(fb_fleet_t *fleet, uint32_t author)
 {
-    return fleet->author;
+    fb_assert(fleet->current == NULL);
+    fleet->author = author;
+    fb_turns_init(&fleet->turns, author);
 }
 
 uint64_t fb_fleet_turn_ns(const fb_fleet_t *fleet)

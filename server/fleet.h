@@ -69,8 +69,9 @@ const fb_snapshot_t *fb_fleet_current(const fb_fleet_t *fleet);
 /* The number that the shelf gave the current snapshot: what fb_shelf_reached is held against. */
 uint64_t fb_fleet_shelf_number(const fb_fleet_t *fleet);
 const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet);
-/* This process among those that write to the fleet: the first 8 digits of its command ids. */
-uint32_t fb_fleet_author(const fb_fleet_t *fleet);
+/* Names this process among those that write to the fleet: the first 8 digits of its command ids.
+ * Random where nothing is set; before the first load. */
+void fb_fleet_set_author(fb_fleet_t *fleet, uint32_t author);
 /* When it is our turn to write (CLOCK_MONOTONIC); see turns.h. */
 uint64_t fb_fleet_turn_ns(const fb_fleet_t *fleet);
 /* What the store says an acknowledgement is worth. */

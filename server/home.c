@@ -24,9 +24,9 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
         .is_private = options->redis == NULL,
     };
     code = fb_store_redis_create(&store_options, &store, error);
-    if (options->redis != NULL)
-        home->watch =
-            (fb_watch_options_t){options->redis, options->fleet, store_options.timeout_ms};
+    /* The private one, too: its socket is there for others. */
+    home->watch =
+        (fb_watch_options_t){store_options.url, store_options.fleet, store_options.timeout_ms};
     if (code == FB_OK)
         home->fleet = fb_fleet_create(&store, shelf, &home->rules);
     return code;

@@ -9,7 +9,7 @@
 typedef struct {
     fb_private_redis_t *private_redis; /* NULL: somebody else's */
     fb_fleet_t *fleet;
-    fb_watch_options_t watch; /* its url is NULL where nobody else writes */
+    fb_watch_options_t watch; /* for what others write to it */
     fb_rules_t rules;
 } fb_home_t;
 

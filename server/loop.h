@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "server/instance.h"
 #include "server/memo.h"
 #include "server/sweep.h"
 #include "server/writer.h"
@@ -51,6 +52,7 @@ typedef struct fb_loop {
 
 /* What all loops share. Written before the loops start, but for the atomics. */
 struct fb_server {
+    fb_instance_t instance;
     fb_writer_t *writer;
     fb_shelf_t *shelf;
     fb_loop_t *loops[FB_LOOPS_MAX];

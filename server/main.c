@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include <curl/curl.h>
 #include <h2o/version.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -24,6 +25,7 @@ typedef struct {
 } command_t;
 
 static fb_exit_t check_config(const fb_options_t *options);
+static fb_exit_t ask_health(int argc, char **argv);
 static fb_exit_t print_version(int argc, char **argv);
 static fb_exit_t print_help(int argc, char **argv);
 
@@ -38,6 +40,15 @@ static const command_t commands[] = {
      .options = FB_OPTIONS_SEED,
      .run = fb_seed,
      .help = "Adds a synthetic fleet to the one that is there."},
+    {.name = "verify",
+     .arguments = "[--instance URL...] [FLAG...]",
+     .options = FB_OPTIONS_VERIFY,
+     .run = fb_verify,
+     .help = "Compares instances with each other and with Redis; prints what differs."},
+    {.name = "health",
+     .arguments = "[URL]",
+     .print = ask_health,
+     .help = "Succeeds where URL (http://127.0.0.1:8080/readyz) answers 200 within 2 s."},
     {.name = "check-config",
      .arguments = "[FLAG...]",
      .options = FB_OPTIONS_CHECK,
@@ -54,25 +65,16 @@ static const command_t commands[] = {
 };
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
-static void print_error(const char *text)
-{
-    fputs("fleetbit: ", stderr);
-    /* What a text from outside holds is not to steer a terminal. */
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, stderr);
-    fputc('\n', stderr);
-}
-
 static void print_overview(FILE *out)
 {
     fputs("usage: fleetbit COMMAND [FLAG...]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-14s%s\n", commands[i].name, commands[i].help);
-    fputs(
-        "\n`fleetbit COMMAND --help` lists the flags of a command.\n\n"
-        "Exit codes: 0 done; 1 failed; 2 flags, environment or configuration file are wrong;\n"
-        "3 Redis cannot be reached or does not start; 4 the address or the directory is in use.\n",
-        out);
+    fputs("\n`fleetbit COMMAND --help` lists the flags of a command.\n\n"
+          "Exit codes: 0 done; 1 failed; 2 flags, environment or configuration file are wrong;\n"
+          "3 Redis cannot be reached or does not start; 4 the address or the directory is in use;\n"
+          "5 verify has found a difference; 6 verify cannot reach an instance.\n",
+          out);
 }
 
 static void print_usage(FILE *out, const command_t *command)
@@ -103,7 +105,7 @@ static fb_exit_t unknown_command(const char *name)
     snprintf(text, sizeof(text), "%.40s: there is no such command; %s%s%s", name,
              suggest.name ? "is it " : "`fleetbit help` lists them",
              suggest.name ? suggest.name : "", suggest.name ? "?" : "");
-    print_error(text);
+    fb_print_error(text);
     return FB_EXIT_USAGE;
 }
 
@@ -111,7 +113,7 @@ static fb_exit_t check_config(const fb_options_t *options)
 {
     fb_error_t error = {0};
     if (fb_zone_set(options->zone, &error) != FB_OK) {
-        print_error(error.detail);
+        fb_print_error(error.detail);
         return FB_EXIT_USAGE;
     }
     fb_options_print(stdout, options);
@@ -124,8 +126,16 @@ static fb_exit_t no_arguments(int argc, char **argv)
     if (argc == 0)
         return FB_EXIT_OK;
     snprintf(text, sizeof(text), "unexpected argument \"%.60s\"", argv[0]);
-    print_error(text);
+    fb_print_error(text);
     return FB_EXIT_USAGE;
+}
+
+static fb_exit_t ask_health(int argc, char **argv)
+{
+    const char *url = argc > 0 ? argv[0] : "http://127.0.0.1:8080/readyz";
+    if (argc > 1 && no_arguments(argc - 1, argv + 1) != FB_EXIT_OK)
+        return FB_EXIT_USAGE;
+    return fb_health_probe(url);
 }
 
 static fb_exit_t print_version(int argc, char **argv)
@@ -136,6 +146,7 @@ static fb_exit_t print_version(int argc, char **argv)
     printf("fleetbit %s\nlibh2o %s\njansson %s\nlibyaml %s\nxxhash %u.%u.%u\n%s\n", FB_VERSION,
            H2O_VERSION, jansson_version_str(), yaml_get_version_string(), xxhash / 10000,
            xxhash / 100 % 100, xxhash % 100, OpenSSL_version(OPENSSL_VERSION));
+    printf("libcurl %s\n", curl_version_info(CURLVERSION_NOW)->version);
     /* Builds with a sanitizer are without jemalloc. */
     const char *jemalloc = NULL;
     size_t size = sizeof(jemalloc);
@@ -166,7 +177,7 @@ static fb_exit_t run_with_options(const command_t *command, int argc, char **arg
     fb_options_t options;
     fb_error_t error = {0};
     if (fb_options_read(&options, command->options, argc, argv, &error) != FB_OK) {
-        print_error(error.detail);
+        fb_print_error(error.detail);
         fprintf(stderr, "`fleetbit %s --help` lists what there is.\n", command->name);
         return FB_EXIT_USAGE;
     }
@@ -209,7 +220,7 @@ int main(int argc, char **argv)
     fb_exit_t exit_code = run(argc - 1, argv + 1);
     /* What did not reach a full disk or a closed pipe was not printed. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == FB_EXIT_OK) {
-        print_error("stdout could not be written");
+        fb_print_error("stdout could not be written");
         exit_code = FB_EXIT_FAILED;
     }
     return (int)exit_code;

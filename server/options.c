@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "persistence/redis_url.h"
 #include "server/address.h"
+#include "server/http_get.h"
 #include "server/options_internal.h"
 #include "server/settings_file.h"
 #include "server/suggest.h"
@@ -103,6 +104,7 @@ static void show_redis(const char *text, fb_buffer_t *shown)
 #define SERVE (FB_OPTIONS_SERVE | FB_OPTIONS_CHECK)
 #define SEED  FB_OPTIONS_SEED
 #define BOTH  (SERVE | SEED)
+#define ALL   (BOTH | FB_OPTIONS_VERIFY)
 
 #define AT(field)   .offset = offsetof(fb_options_t, field)
 #define TEXT(field) .kind = FB_SETTING_TEXT, AT(field)
@@ -115,20 +117,20 @@ static void show_redis(const char *text, fb_buffer_t *shown)
 
 /* Every setting there is. Those of a group ("limits.") stand together. */
 static const fb_setting_t settings[] = {
-    {"conf", FLAG("--conf", "FILE", BOTH), TEXT(conf), .is_not_in_file = true,
+    {"conf", FLAG("--conf", "FILE", ALL), TEXT(conf), .is_not_in_file = true,
      .help = "the configuration file, YAML"},
     {"listen", FLAG("--listen", "HOST:PORT", SERVE), LIST(listen, listen_count, FB_LISTEN_MAX),
      .initial = "127.0.0.1:8080", .check = check_listen,
      .help = "where HTTP is served; up to 8 times; no HOST: at all addresses"},
     {"admin", FLAG("--admin", "HOST:PORT", SERVE), TEXT(admin), .initial = "127.0.0.1:8081",
      .check = check_admin, .help = "where the operator's pages and metrics are, or \"off\""},
-    {"redis", FLAG("--redis", "URL", BOTH), TEXT(redis), .check = check_redis, .show = show_redis,
+    {"redis", FLAG("--redis", "URL", ALL), TEXT(redis), .check = check_redis, .show = show_redis,
      .help = "redis://[user:password@]host[:port][/db] or unix:///path; without one, fleetbit "
              "starts a Redis of its own"},
-    {"data", FLAG("--data", "DIR", BOTH), TEXT(data), .initial = "./data",
+    {"data", FLAG("--data", "DIR", ALL), TEXT(data), .initial = "./data",
      .help = "the directory of that Redis of its own"},
-    {"fleet", FLAG("--fleet", "NAME", BOTH), TEXT(fleet), .initial = "default",
-     .check = check_fleet, .help = "which fleet; its keys in Redis begin with fb:{NAME}:"},
+    {"fleet", FLAG("--fleet", "NAME", ALL), TEXT(fleet), .initial = "default", .check = check_fleet,
+     .help = "which fleet; its keys in Redis begin with fb:{NAME}:"},
     {"threads", FLAG("--threads", "N", SERVE), NUMBER(INTEGER, threads, 1, 64), .initial = "auto",
      .automatic = processors, .help = "event loops; auto: one for each processor, at most 4"},
     {"demo", FLAG("--demo", NULL, SERVE), BOOL(demo), .initial = "false",
@@ -169,6 +171,10 @@ static const fb_setting_t settings[] = {
      .help = "how many machines to add; required"},
     {NULL, FLAG("--days", "D", SEED), NUMBER(INTEGER, seed_days, 1, 3650), .initial = "730",
      .help = "over how many days from today on maintenance is spread"},
+    {NULL, FLAG("--instance", "URL", FB_OPTIONS_VERIFY),
+     LIST(instances, instance_count, FB_VERIFY_MAX), .initial = "http://127.0.0.1:8081",
+     .check = fb_http_check_url, .is_unique = true,
+     .help = "the admin listener of an instance; up to 64 times"},
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 _Static_assert(SETTINGS <= FB_SETTINGS_MAX, "fb_options_t.from has no room for all settings");
@@ -385,7 +391,10 @@ static fb_code_t unknown_flag(fb_slice_t name, fb_options_for_t command, fb_erro
     const fb_setting_t *other = find_flag(name);
     if (other != NULL)
         return fb_fail(error, FB_CONFIG, "%s: not a flag of this subcommand, but of %s",
-                       other->flag, other->commands & FB_OPTIONS_SEED ? "seed" : "serve");
+                       other->flag,
+                       other->commands & FB_OPTIONS_SERVE  ? "serve"
+                       : other->commands & FB_OPTIONS_SEED ? "seed"
+                                                           : "verify");
     for (size_t i = 0; i < SETTINGS; i++) {
         if (fb_options_is_flag(&settings[i], command))
             fb_suggest_offer(&suggest, settings[i].flag);

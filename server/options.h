@@ -12,6 +12,7 @@
 #define FB_LISTEN_MAX   8
 #define FB_TYPES_MAX    256
 #define FB_SETTINGS_MAX 32
+#define FB_VERIFY_MAX   64
 
 /* Where a setting came from; the strongest last. */
 typedef enum {
@@ -51,13 +52,21 @@ typedef struct {
     /* seed alone */
     uint64_t seed_machines; /* --machines; required there */
     uint64_t seed_days;     /* --days: days from today on that maintenance is spread over; 730 */
+    /* verify alone */
+    char *instances[FB_VERIFY_MAX]; /* --instance: URLs of admin listeners; that of this host */
+    unsigned instance_count;
     /* What was read, for fb_options_print. */
     char *conf;                    /* --conf or FLEETBIT_CONF: the file; NULL: none */
     uint8_t from[FB_SETTINGS_MAX]; /* fb_options_from_t, in the order of the table */
 } fb_options_t;
 
 /* Which flags a subcommand takes. check-config takes those of serve. */
-typedef enum { FB_OPTIONS_SERVE = 1, FB_OPTIONS_SEED = 2, FB_OPTIONS_CHECK = 4 } fb_options_for_t;
+typedef enum {
+    FB_OPTIONS_SERVE = 1,
+    FB_OPTIONS_SEED = 2,
+    FB_OPTIONS_CHECK = 4,
+    FB_OPTIONS_VERIFY = 8,
+} fb_options_for_t;
 
 /* Reads all four sources. `argv` begins after the subcommand. FB_CONFIG names the flag, variable or
  * line of the file that is wrong; `options` then holds nothing. A list of a stronger source takes

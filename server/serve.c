@@ -232,7 +232,11 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
     }
     if (code != FB_OK)
         return code;
-    fb_writer_start(serving->server.writer, serving->home.fleet);
+    fb_fleet_set_author(serving->home.fleet, serving->server.instance.number);
+    code =
+        fb_writer_start(serving->server.writer, serving->home.fleet, &serving->home.watch, error);
+    if (code != FB_OK)
+        return code;
     while (signal == 0 && !atomic_load(&serving->server.ready))
         signal = wait_for_signal(serving, POLL_MS);
     if (signal == 0 && options->demo)
@@ -289,6 +293,7 @@ fb_exit_t fb_serve(const fb_options_t *options)
     serving_t serving = {.options = options};
     fb_error_t error = {0};
     fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
+    fb_instance_init(&serving.server.instance, options);
     block_signals(&serving);
     fb_code_t code = fb_h2_guard_check(&error);
     if (code == FB_OK)

@@ -26,8 +26,8 @@
 
 struct fb_writer {
     fb_fleet_t *fleet;
-    fb_news_t *news;   /* NULL: nobody else writes */
-    fb_watch_t *watch; /* NULL: so, too */
+    fb_news_t *news;
+    fb_watch_t *watch; /* for the news */
     fb_writer_config_t config;
     fb_writer_state_t state;
     uint64_t sign_ms; /* when Redis, or another instance, last told us something */
@@ -386,13 +386,11 @@ fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch
                           fb_error_t *error)
 {
     writer->fleet = fleet;
-    if (watch != NULL) {
-        writer->news = fb_news_create(on_news, writer);
-        const fb_watch_sink_t sink = fb_news_sink(writer->news);
-        fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
-        if (code != FB_OK)
-            return code;
-    }
+    writer->news = fb_news_create(on_news, writer);
+    const fb_watch_sink_t sink = fb_news_sink(writer->news);
+    fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
+    if (code != FB_OK)
+        return code;
     fb_fleet_connect(fleet, writer->news, on_snapshot, writer);
     fb_assert(pthread_create(&writer->thread, NULL, run, writer) == 0);
     writer->started = true;

@@ -46,8 +46,8 @@ typedef struct {
 } fb_writer_state_t;
 
 fb_writer_t *fb_writer_create(const fb_writer_config_t *config);
-/* Starts the thread, which loads the fleet first. Borrows the fleet until it is destroyed, and the
- * options of a watch (NULL: nobody else writes) for the call. */
+/* Starts the thread, which loads the fleet first, and a watch for what others write. Borrows the
+ * fleet until it is destroyed, the options for the call. */
 fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch_options_t *watch,
                           fb_error_t *error);
 /* Commits what waits, answers it, ends the thread; submit refuses from now on. */

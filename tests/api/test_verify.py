@@ -3,17 +3,19 @@
 import contextlib
 import http.server
 import json
+import os
 import re
 import signal
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 import xxhash
 
 from api import Api, problem
-from harness import Redis, day, free_port
+from harness import Redis, day, eventually, free_port
 from test_start import UNAVAILABLE, USAGE, run
 
 DIFFERENT, UNREACHABLE = 5, 6
@@ -70,7 +72,7 @@ def state_pages(server, query):
 def check_status_types(status):
     assert list(status) == ["version", "instance", "pid", "uptime_s", "ready", "draining", "fleet",
                             "epoch", "revision", "chain", "today", "checksum", "redis", "writer",
-                            "connections", "loops"], status
+                            "coherence", "connections", "loops"], status
     assert re.fullmatch(r"[0-9a-f]{8}", status["instance"]), status
     assert re.fullmatch(r"[0-9a-f]{8}", status["epoch"]), status
     assert re.fullmatch(r"[0-9a-f]{32}", status["chain"]), status
@@ -340,6 +342,17 @@ def test_an_instance_that_holds_something_else(three, make_server):
         (admin_url(wrong), "machines", "3")], result
 
 
+def test_a_row_is_set_right_by_a_put(three, make_server):
+    redis, servers = three
+    redis.client().hset("fb:{default}:machine:3", "label", "not by fleetbit")
+    fresh = make_server(redis_url=redis.url).start()
+    assert verify(redis.url, *servers, fresh).returncode == DIFFERENT
+    with Api(servers[0].port) as api:
+        assert api.put("/v1/machines/3", api.machine(3)).status == 200
+    result = verify(redis.url, *servers, fresh)
+    assert result.returncode == 0, result
+
+
 def test_what_is_written_meanwhile_is_no_difference(three, make_server):
     redis, servers = three
     client, key = redis.client(), "fb:{default}:machine:3"
@@ -594,6 +607,10 @@ def test_health_of_nobody(server):
 def test_health_gives_up_in_time(server):
     server.process.send_signal(signal.SIGSTOP)
     try:
+        # The threads stop one after the other.
+        states = [Path(f"/proc/{server.pid}/task/{task}/stat")
+                  for task in os.listdir(f"/proc/{server.pid}/task")]
+        eventually(lambda: all(s.read_text().rpartition(")")[2].split()[0] == "T" for s in states))
         asked = run("health", f"http://127.0.0.1:{server.port}/readyz", seconds=5)
         assert asked.returncode == 1 and asked.stderr, asked
     finally:
