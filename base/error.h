@@ -14,6 +14,7 @@
     X(METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")                  \
     X(TIMED_OUT, "timed-out", "The request took too long")                                         \
     X(CONFLICT, "conflict", "The change conflicts with the state of the fleet")                    \
+    X(OTHER_EPOCH, "other-epoch", "The revision is of another epoch")                              \
     X(PRECONDITION_FAILED, "precondition-failed", "The thing has changed since it was read")       \
     X(BODY_TOO_LARGE, "body-too-large", "The body is too large")                                   \
     X(TARGET_TOO_LONG, "target-too-long", "The request target is too long")                        \
@@ -22,6 +23,7 @@
     X(TOO_MANY, "too-many-requests", "This connection has too many requests under way")            \
     X(QUEUE_FULL, "queue-full", "Too many writes are waiting")                                     \
     X(UNAVAILABLE, "unavailable", "The service is not available now")                              \
+    X(BEHIND, "behind", "This instance does not show the revision yet")                            \
     X(OUTCOME_UNKNOWN, "outcome-unknown", "It is not known whether the write landed")              \
     X(INTERNAL, "internal", "The server failed")                                                   \
     X(STALE, "stale", "The log has moved on")                                                      \

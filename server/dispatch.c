@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "resources/registry.h"
 #include "server/health.h"
-#include "server/reply.h"
 
 /* A write on its way to the writer and back. It outlives its request where the client leaves. */
 typedef struct {
@@ -55,11 +54,6 @@ static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
     fb_args_t args = {0};
     fb_buffer_t body = {0};
     fb_error_t error = {0};
-    if (loop->snapshot == NULL) {
-        fb_fail(&error, FB_UNAVAILABLE, "the fleet is being loaded");
-        fb_reply_problem(exchange, &error, NULL);
-        return;
-    }
     fb_slice_t query = query_of(exchange->req);
     if (render(loop->snapshot, route, query, &args, &body, &error) != FB_OK) {
         fb_args_dispose(&args);
@@ -234,6 +228,18 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
 
 /* --- where a request goes in ------------------------------------------------------------- */
 
+static void answer_thing(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    const void *thing = route->view != NULL ? (const void *)route->view : route->command;
+    exchange->route = fb_metrics_route(thing);
+    if (exchange->loop->snapshot == NULL)
+        fb_parking_await_first(exchange);
+    else if (route->view != NULL)
+        answer_view(exchange, route);
+    else
+        answer_command(exchange, route);
+}
+
 static void answer_route(fb_exchange_t *exchange)
 {
     h2o_req_t *req = exchange->req;
@@ -255,12 +261,8 @@ static void answer_route(fb_exchange_t *exchange)
         fb_reply_options(exchange, route.allow);
     } else if (code != FB_OK) {
         fb_reply_problem(exchange, &error, route.allow[0] ? route.allow : NULL);
-    } else if (route.view != NULL) {
-        exchange->route = fb_metrics_route(route.view);
-        answer_view(exchange, &route);
     } else {
-        exchange->route = fb_metrics_route(route.command);
-        answer_command(exchange, &route);
+        answer_thing(exchange, &route);
     }
 }
 
@@ -282,22 +284,32 @@ static void cut_absolute_form(h2o_req_t *req)
         req->query_at -= at;
 }
 
+void fb_dispatch_go_on(fb_exchange_t *exchange)
+{
+    fb_loop_t *loop = exchange->loop;
+    h2o_req_t *req = exchange->req;
+    if (loop->snapshot != NULL && fb_exchange_is_read(exchange)) {
+        fb_memo_entry_t *entry = fb_memo_find(loop->memo, slice_of(req->path), loop->snapshot);
+        if (entry != NULL) {
+            fb_reply_entry(exchange, entry);
+            return;
+        }
+    }
+    if (!fb_health_answer(exchange, path_of(req)))
+        answer_route(exchange);
+}
+
 static int on_request(h2o_handler_t *handler, h2o_req_t *req)
 {
-    fb_loop_t *loop = fb_loop_of(handler);
     if (req->path.len == 0 || req->path.base[0] != '/')
         cut_absolute_form(req);
     fb_exchange_t exchange;
-    fb_exchange_begin(&exchange, loop, req);
-    if (loop->snapshot != NULL && fb_exchange_is_read(&exchange)) {
-        fb_memo_entry_t *entry = fb_memo_find(loop->memo, slice_of(req->path), loop->snapshot);
-        if (entry != NULL) {
-            fb_reply_entry(&exchange, entry);
-            return 0;
-        }
-    }
-    if (!fb_health_answer(&exchange, path_of(req)))
-        answer_route(&exchange);
+    fb_exchange_begin(&exchange, fb_loop_of(handler), req);
+    /* Health is of the process, not of a revision. */
+    if (exchange.has_min_revision &&
+        (fb_health_answer(&exchange, path_of(req)) || !fb_parking_admit(&exchange)))
+        return 0;
+    fb_dispatch_go_on(&exchange);
     return 0;
 }
 

@@ -14,7 +14,7 @@ bool fb_health_answer(fb_exchange_t *exchange, fb_slice_t path)
         fb_reply_problem(exchange, &error, "GET, HEAD");
         return true;
     }
-    if (ready && atomic_load_explicit(&server->draining, memory_order_relaxed))
+    if (ready && atomic_load_explicit(&server->leaving, memory_order_relaxed))
         fb_fail(&error, FB_UNAVAILABLE, "this instance is ending");
     else if (ready && exchange->loop->snapshot == NULL)
         fb_fail(&error, FB_UNAVAILABLE, "the fleet is being loaded");

@@ -2,6 +2,7 @@
 #include "server/listen.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -124,6 +125,20 @@ fb_code_t fb_listen(const char *address, int *fd, fb_error_t *error)
         return fb_fail(error, code_of(reason), "cannot listen at %s: %s", address, text_of(reason));
     *fd = opened;
     return FB_OK;
+}
+
+void fb_listen_refuse_new(int fd)
+{
+    /* Drops a TCP segment with SYN and without ACK (RFC 9293, section 3.1: the flags are its byte
+     * 13). The filter also is that of connections accepted later, to which nobody sends one. */
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),          BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {.len = sizeof(steps) / sizeof(steps[0]), .filter = steps};
+    /* Where the system forbids it, a client that connects in the last microseconds is cut off. */
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 void fb_listen_name(int fd, char *name, size_t size)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/loop.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -14,9 +16,11 @@
 #include "server/library_errors.h"
 
 #define SWEEP_MS       1000
-#define ACCEPTS_A_TURN 32  /* of one listener, before other sockets have their turn */
-#define H2_STREAMS_MAX 128 /* of a connection at once */
-#define ENDING_TURNS   100 /* for connections to go once they have been shut */
+#define LEAVE_TURN_MS  20   /* how often connections are looked at while it leaves and drains */
+#define TELL_AGAIN_MS  1500 /* more than the second between the two GOAWAYs of the library */
+#define ACCEPTS_A_TURN 32   /* of one listener, before other sockets have their turn */
+#define H2_STREAMS_MAX 128  /* of a connection at once */
+#define ENDING_TURNS   100  /* for connections to go once they have been shut */
 
 /* A listening socket of this loop: a duplicate of the shared one. */
 typedef struct {
@@ -58,24 +62,29 @@ static bool is_full(const fb_loop_t *loop)
     return fb_conns_open(&loop->conns) >= loop->connections_max;
 }
 
-static void on_accept(h2o_socket_t *socket, const char *error)
+/* Does nobody wait at the listener any more? */
+static bool accept_some(listener_t *listener, int most)
 {
-    listener_t *listener = socket->data;
     fb_loop_t *loop = listener->loop;
-    if (error != NULL)
-        return;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+    for (int i = 0; i < most; i++) {
         if (is_full(loop)) {
-            h2o_socket_read_stop(socket);
-            return;
+            h2o_socket_read_stop(listener->socket);
+            return false;
         }
-        h2o_socket_t *accepted = h2o_evloop_socket_accept(socket);
+        h2o_socket_t *accepted = h2o_evloop_socket_accept(listener->socket);
         if (accepted == NULL)
-            return;
+            return errno == EAGAIN;
         fb_conns_add(&loop->conns, accepted);
         fb_count(&loop->metrics.connections_total, 1);
         h2o_accept(&listener->accept, accepted);
     }
+    return false;
+}
+
+static void on_accept(h2o_socket_t *socket, const char *error)
+{
+    if (error == NULL)
+        accept_some(socket->data, ACCEPTS_A_TURN);
 }
 
 static void read_start(listeners_t *listeners)
@@ -98,45 +107,93 @@ static void listen_at(fb_loop_t *loop, int shared_fd, h2o_hostconf_t **hosts)
     listener->socket->data = listener;
 }
 
-static void stop_listening(listeners_t *listeners)
+/* Whoever has connected already is served: a listener is closed once nobody waits there. */
+static bool stop_listening(listeners_t *listeners)
 {
+    bool is_done = true;
     for (unsigned i = 0; i < listeners->count; i++) {
-        if (listeners->items[i].socket != NULL)
-            h2o_socket_close(listeners->items[i].socket);
-        listeners->items[i].socket = NULL;
+        listener_t *listener = &listeners->items[i];
+        if (listener->socket == NULL)
+            continue;
+        if (!accept_some(listener, INT_MAX)) {
+            is_done = false;
+            continue;
+        }
+        h2o_socket_close(listener->socket);
+        listener->socket = NULL;
     }
+    return is_done;
 }
 
 static void on_connection_closed(void *context)
 {
     fb_loop_t *loop = context;
-    if (!loop->draining && !is_full(loop))
+    if (!is_full(loop))
         read_start(loop->listeners);
 }
 
 /* --- snapshots and the end --------------------------------------------------------------- */
 
-static void take_snapshot(fb_loop_t *loop)
+/* Is there a new one? */
+static bool take_snapshot(fb_loop_t *loop)
 {
     const fb_snapshot_t *snapshot = fb_shelf_take(loop->reader);
     if (snapshot == loop->snapshot)
-        return;
+        return false;
     loop->snapshot = snapshot;
     int len = snprintf(loop->revision, sizeof(loop->revision), "%s.%llu", snapshot->position.epoch,
                        (unsigned long long)snapshot->position.revision);
     loop->revision_len = (size_t)len;
     fb_writer_taken(loop->server->writer);
+    return true;
 }
 
-static void drain(fb_loop_t *loop)
+/* Every HTTP/2 connection gets GOAWAY, and another one a second later. The library tells those that
+ * there are, and only once: those that come later are told by another round. */
+static void tell_to_go(fb_loop_t *loop, uint64_t now_ms)
 {
-    if (!loop->draining)
-        stop_listening(loop->listeners);
+    h2o_timeout_entry_t *round = &loop->context.http2._graceful_shutdown_timeout;
+    bool is_upgrading = fb_h2_guard_is_upgrading(&loop->context);
+    loop->config.http1.upgrade_to_http2 = !is_upgrading;
+    if (is_upgrading)
+        return;
+    h2o_timeout_unlink(round);
+    round->cb = NULL;
+    h2o_context_request_shutdown(&loop->context);
+    loop->told_ms = now_ms;
+}
+
+/* With the second GOAWAY the library stops to read bodies, also of streams that it has promised to
+ * answer: it comes a second after the last of them is complete. */
+static void wait_for_bodies(fb_loop_t *loop)
+{
+    h2o_timeout_entry_t *round = &loop->context.http2._graceful_shutdown_timeout;
+    if (!h2o_timeout_is_linked(round) || !fb_conns_receive_streams(&loop->conns))
+        return;
+    h2o_timeout_unlink(round);
+    h2o_timeout_link(loop->context.loop, &loop->context.one_sec_timeout, round);
+}
+
+static void leave(fb_loop_t *loop, uint64_t now_ms)
+{
+    bool is_time_to_look = now_ms - loop->looked_ms >= LEAVE_TURN_MS;
+    bool is_draining = atomic_load(&loop->server->draining);
+    loop->leaving = true;
+    if (loop->told_ms == 0 || (is_draining && !loop->draining) ||
+        (is_draining && now_ms - loop->told_ms >= TELL_AGAIN_MS))
+        tell_to_go(loop, now_ms);
+    if (is_time_to_look) {
+        loop->looked_ms = now_ms;
+        wait_for_bodies(loop);
+    }
+    if (!is_draining)
+        return;
     loop->draining = true;
-    loop->config.http1.upgrade_to_http2 = 0;
-    if (!loop->context.shutdown_requested && !fb_h2_guard_is_upgrading(&loop->context))
-        h2o_context_request_shutdown(&loop->context);
-    fb_conns_shut_idle(&loop->conns);
+    bool is_deaf = stop_listening(loop->listeners);
+    if (is_time_to_look)
+        fb_conns_close_idle(&loop->conns, now_ms);
+    if (is_deaf && fb_conns_open(&loop->conns) == 0)
+        atomic_store(&loop->quiet, true);
 }
 
 /* A message of none makes the loop's turn end, and no more. */
@@ -160,7 +217,7 @@ static void configure(fb_loop_t *loop)
     config->http1.req_timeout = server->idle_ms;
     config->http1.upgrade_to_http2 = 1;
     config->http2.idle_timeout = server->idle_ms;
-    config->http2.graceful_shutdown_timeout = server->drain_ms;
+    config->http2.graceful_shutdown_timeout = 0; /* the end of the loop closes what is left */
     config->http2.max_concurrent_requests_per_connection = H2_STREAMS_MAX;
     loop->public_hosts[0] =
         h2o_config_register_host(config, h2o_iovec_init(H2O_STRLIT("public")), 65535);
@@ -177,6 +234,7 @@ static void init(fb_loop_t *loop)
     h2o_context_init(&loop->context, h2o_evloop_create(), &loop->config);
     h2o_multithread_register_receiver(loop->context.queue, &loop->answers, fb_dispatch_on_answers);
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
+    fb_parking_init(&loop->parking);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
     limits.request_ms = server->request_ms;
     limits.stall_ms = server->stall_ms;
@@ -191,11 +249,19 @@ static void init(fb_loop_t *loop)
 
 static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 {
-    h2o_evloop_run(loop->context.loop, SWEEP_MS);
-    take_snapshot(loop);
-    if (atomic_load(&loop->server->draining))
-        drain(loop);
+    fb_server_t *server = loop->server;
+    const fb_writer_state_t *writer = fb_writer_state(server->writer);
+    int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
+    if (loop->parking.is_active)
+        wait_ms = fb_parking_wait_ms(loop, wait_ms);
+    h2o_evloop_run(loop->context.loop, wait_ms);
+    uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
+    bool is_new = take_snapshot(loop);
+    if (loop->parking.is_active)
+        fb_parking_turn(loop, is_new, compared_ms);
     uint64_t now_ms = fb_clock_monotonic_ms();
+    if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
+        leave(loop, now_ms);
     if (now_ms - *swept_ms < SWEEP_MS)
         return;
     *swept_ms = now_ms;
@@ -204,6 +270,8 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 
 static void dispose(fb_loop_t *loop)
 {
+    fb_parking_end(loop);
+    h2o_evloop_run(loop->context.loop, 0);
     fb_conns_shut_all(&loop->conns);
     for (int i = 0; i < ENDING_TURNS && fb_conns_open(&loop->conns) > 0; i++)
         h2o_evloop_run(loop->context.loop, 1);
@@ -234,11 +302,8 @@ static void *run(void *argument)
     fb_library_errors_init(loop);
     init(loop);
     sem_post(&loop->started);
-    while (!atomic_load(&loop->server->ended)) {
+    while (!atomic_load(&loop->server->ended))
         turn(loop, &swept_ms);
-        if (loop->draining && fb_conns_open(&loop->conns) == 0)
-            atomic_store(&loop->quiet, true);
-    }
     dispose(loop);
     return NULL;
 }

@@ -7,17 +7,21 @@
 
 #include "server/instance.h"
 #include "server/memo.h"
+#include "server/parking.h"
 #include "server/sweep.h"
 #include "server/writer.h"
 
 /* One event loop: a thread with its own h2o context, memo and snapshot. Everything below it is
  * confined to that thread, but for what is said to be an atomic.
  *
- *     create ─► (thread) serving ─► draining ─► destroy
+ *     create ─► (thread) serving ─► leaving ─► draining ─► destroy
  *
  *     serving    accepts; takes the newest snapshot at the end of each turn; the writer wakes it
- *     draining   listens no more, asks clients to go; quiet once none is left. Answers go on
- *     ended      (of the server) shuts what is left and ends the thread
+ *     leaving    as before, but each response asks its client to go: HTTP/1 connections close after
+ *                it, those of HTTP/2 are told in GOAWAY
+ *     draining   takes what waits at the listeners, and listens no more; closes the connections
+ * that are idle; quiet once none is left. Answers go on ended      (of the server) shuts what is
+ * left and ends the thread
  */
 #define FB_LOOPS_MAX          64
 #define FB_TARGET_BYTES_MAX   8192 /* of a request target */
@@ -32,7 +36,9 @@ typedef struct fb_loop {
     pthread_t thread;
     sem_t started;
     atomic_bool quiet; /* draining, and no connection is left */
-    bool draining;
+    bool leaving, draining;
+    uint64_t told_ms;   /* monotonic: when HTTP/2 connections were last told to go; 0: never */
+    uint64_t looked_ms; /* monotonic: when connections were last looked at, while it leaves */
     void *listeners;
     h2o_context_t context;
     h2o_globalconf_t config;
@@ -42,6 +48,7 @@ typedef struct fb_loop {
     char revision[FB_REVISION_BYTES_MAX];
     size_t revision_len;
     fb_memo_t *memo;
+    fb_parking_t parking;
     fb_conns_t conns;
     size_t connections_max;
     fb_loop_metrics_t metrics;
@@ -63,8 +70,9 @@ struct fb_server {
     int admin_listener; /* -1: none */
     size_t connections_max;
     size_t body_bytes_max, memo_bytes_max;
-    uint64_t request_ms, idle_ms, stall_ms, drain_ms;
+    uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
+    atomic_bool leaving;
     atomic_bool draining;
     atomic_bool ended;
 };
@@ -76,7 +84,7 @@ fb_loop_t *fb_loop_of(h2o_handler_t *handler);
 
 /* Starts the thread. */
 fb_loop_t *fb_loop_create(fb_server_t *server, unsigned number);
-/* From any thread: look for a new snapshot, and at `draining`. */
+/* From any thread: look for a new snapshot, at what the writer has compared, and at the phase. */
 void fb_loop_wake(fb_loop_t *loop);
 /* Waits for the thread, which ends once the server has. */
 void fb_loop_destroy(fb_loop_t **loop);

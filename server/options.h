@@ -35,20 +35,22 @@ typedef struct {
     char *zone;       /* zone: IANA time zone of the fleet's dates; UTC */
     char *types[FB_TYPES_MAX]; /* types: the machine types that there are */
     unsigned type_count;
-    char *log_level;             /* log.level: error, warning, info, debug; info */
-    uint64_t limits_connections; /* limits.connections: 0: what the file limit leaves */
-    uint64_t limits_body_bytes;  /* limits.body_bytes: 1M; at most 16M */
-    uint64_t limits_request_ms;  /* limits.request_timeout: to send a request; 10s */
-    uint64_t limits_idle_ms;     /* limits.idle_timeout: a kept connection; 75s */
-    uint64_t limits_stall_ms;    /* limits.stall_timeout: a reader that takes nothing; 30s */
-    uint64_t limits_drain_ms;    /* limits.drain_timeout: from SIGTERM to the end; 10s */
-    uint64_t memo_bytes;         /* memo.bytes: finished answers, each loop; 64M */
-    uint64_t writer_queue;       /* writer.queue: writes that wait; 4096 */
-    uint64_t writer_deadline_ms; /* writer.deadline: until a write is given up; 5s */
-    uint64_t redis_timeout_ms;   /* redis_timeout: one call; 2s */
-    uint64_t redis_log_length;   /* log.length: entries of the log kept; 100000 */
-    bool require_fsync;          /* require: "fsync" or "none"; none */
-    char *redis_server;          /* redis_server: the program; redis-server */
+    char *log_level;                 /* log.level: error, warning, info, debug; info */
+    uint64_t limits_connections;     /* limits.connections: 0: what the file limit leaves */
+    uint64_t limits_body_bytes;      /* limits.body_bytes: 1M; at most 16M */
+    uint64_t limits_request_ms;      /* limits.request_timeout: to send a request; 10s */
+    uint64_t limits_idle_ms;         /* limits.idle_timeout: a kept connection; 75s */
+    uint64_t limits_stall_ms;        /* limits.stall_timeout: a reader that takes nothing; 30s */
+    uint64_t limits_lame_duck_ms;    /* limits.lame_duck: from SIGTERM on all is still served; 0s */
+    uint64_t limits_drain_ms;        /* limits.drain_timeout: from then to the end; 10s */
+    uint64_t limits_min_revision_ms; /* limits.min_revision_wait: for a revision; 1s */
+    uint64_t memo_bytes;             /* memo.bytes: finished answers, each loop; 64M */
+    uint64_t writer_queue;           /* writer.queue: writes that wait; 4096 */
+    uint64_t writer_deadline_ms;     /* writer.deadline: until a write is given up; 5s */
+    uint64_t redis_timeout_ms;       /* redis_timeout: one call; 2s */
+    uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
+    bool require_fsync;              /* require: "fsync" or "none"; none */
+    char *redis_server;              /* redis_server: the program; redis-server */
     /* seed alone */
     uint64_t seed_machines; /* --machines; required there */
     uint64_t seed_days;     /* --days: days from today on that maintenance is spread over; 730 */

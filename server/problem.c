@@ -33,6 +33,7 @@ fb_status_t fb_status_of_code(fb_code_t code)
     case FB_TIMED_OUT:
         return (fb_status_t){408, "Request Timeout"};
     case FB_CONFLICT:
+    case FB_OTHER_EPOCH:
         return (fb_status_t){409, "Conflict"};
     case FB_PRECONDITION_FAILED:
         return (fb_status_t){412, "Precondition Failed"};
@@ -48,6 +49,7 @@ fb_status_t fb_status_of_code(fb_code_t code)
         return (fb_status_t){429, "Too Many Requests"};
     case FB_QUEUE_FULL:
     case FB_UNAVAILABLE:
+    case FB_BEHIND:
     case FB_OUTCOME_UNKNOWN:
         return (fb_status_t){503, "Service Unavailable"};
     case FB_INTERNAL:
@@ -65,8 +67,8 @@ fb_status_t fb_status_of_code(fb_code_t code)
 
 unsigned fb_problem_retry_after_s(fb_code_t code)
 {
-    bool again = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN || code == FB_QUEUE_FULL ||
-                 code == FB_TOO_MANY;
+    bool again = code == FB_UNAVAILABLE || code == FB_BEHIND || code == FB_OUTCOME_UNKNOWN ||
+                 code == FB_QUEUE_FULL || code == FB_TOO_MANY;
     return again ? 1 : 0;
 }
 

@@ -12,9 +12,13 @@
 #define REQUEST_ID_BYTES_MAX 128 /* a longer one of a client is replaced */
 #define HEADERS_MAX          8   /* of a response */
 
+/* The writer asks Redis at least once a second. One that hangs is silent before the call fails. */
+#define SILENCE_NS 2500000000u
+
 static h2o_iovec_t name_revision = {H2O_STRLIT("fleetbit-revision")};
 static h2o_iovec_t name_staleness = {H2O_STRLIT("fleetbit-staleness-ms")};
 static h2o_iovec_t name_request_id = {H2O_STRLIT("x-request-id")};
+static const h2o_iovec_t name_min_revision = {H2O_STRLIT("fleetbit-min-revision")};
 static h2o_iovec_t name_retry_after = {H2O_STRLIT("retry-after")};
 static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
 
@@ -25,42 +29,82 @@ static const h2o_iovec_t no_store = {H2O_STRLIT("no-store")};
 
 /* --- beginning --------------------------------------------------------------------------- */
 
+/* A byte a place of a word, each of the same value. */
+#define EACH(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* Are all eight from '!' to '~'? A bit 7 says that one is above, below, or one more than '~'. */
+static bool are_visible(const char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return ((word | ((word - EACH('!')) & ~word) | (word + EACH(1))) & EACH(0x80)) == 0;
+}
+
 static bool is_usable_id(h2o_iovec_t id)
 {
+    size_t i = 0;
     if (id.len == 0 || id.len > REQUEST_ID_BYTES_MAX)
         return false;
-    for (size_t i = 0; i < id.len; i++) {
-        if (id.base[i] <= 0x20 || id.base[i] >= 0x7F)
+    for (; i + 8 <= id.len; i += 8) {
+        if (!are_visible(id.base + i))
+            return false;
+    }
+    for (; i < id.len; i++) {
+        if ((unsigned char)(id.base[i] - '!') > '~' - '!')
             return false;
     }
     return true;
 }
 
+/* Eight hexadecimal digits at once, a byte each. */
+static uint64_t hexadecimal(uint32_t number)
+{
+    uint64_t digits = number;
+    digits = (digits | digits << 16) & UINT64_C(0x0000FFFF0000FFFF);
+    digits = (digits | digits << 8) & UINT64_C(0x00FF00FF00FF00FF);
+    digits = (digits | digits << 4) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    uint64_t letters = (digits + EACH(6)) >> 4 & EACH(1);
+    return digits + EACH('0') + letters * ('a' - '0' - 10);
+}
+
 static fb_slice_t new_request_id(fb_loop_t *loop, h2o_req_t *req)
 {
-    static const char hex[] = "0123456789abcdef";
     char *id = h2o_mem_alloc_pool(&req->pool, REQUEST_ID_BYTES);
     uint64_t number = fb_random_next(&loop->request_state);
-    for (int i = 0; i < REQUEST_ID_BYTES; i++)
-        id[i] = hex[number >> (60 - 4 * i) & 15];
+    const uint64_t halves[] = {hexadecimal((uint32_t)number),
+                               hexadecimal((uint32_t)(number >> 32))};
+    memcpy(id, halves, REQUEST_ID_BYTES);
     return (fb_slice_t){id, REQUEST_ID_BYTES};
+}
+
+static bool has_name(const h2o_iovec_t *name, const h2o_iovec_t *wanted)
+{
+    return name->len == wanted->len && memcmp(name->base, wanted->base, wanted->len) == 0;
+}
+
+bool fb_reply_is_min_revision(const h2o_iovec_t *name)
+{
+    return has_name(name, &name_min_revision);
 }
 
 void fb_exchange_begin(fb_exchange_t *exchange, fb_loop_t *loop, h2o_req_t *req)
 {
-    *exchange = (fb_exchange_t){
-        .loop = loop,
-        .req = req,
-        .begun_ns = fb_clock_monotonic_ns(),
-    };
-    ssize_t found =
-        h2o_find_header_by_str(&req->headers, name_request_id.base, name_request_id.len, -1);
-    if (found >= 0 && is_usable_id(req->headers.entries[found].value)) {
-        h2o_iovec_t id = req->headers.entries[found].value;
-        exchange->id = (fb_slice_t){id.base, id.len};
-    } else {
-        exchange->id = new_request_id(loop, req);
+    const h2o_header_t *id = NULL;
+    uint64_t now_ns = fb_clock_monotonic_ns();
+    *exchange = (fb_exchange_t){.loop = loop, .req = req, .begun_ns = now_ns, .seen_ns = now_ns};
+    /* One pass for both, since every request pays for it: few names are as long as these. */
+    const h2o_header_t *end = req->headers.entries + req->headers.size;
+    for (const h2o_header_t *header = req->headers.entries; header != end; header++) {
+        if (header->name->len == name_min_revision.len)
+            exchange->has_min_revision |= fb_reply_is_min_revision(header->name);
+        else if (header->name->len == name_request_id.len && id == NULL &&
+                 has_name(header->name, &name_request_id))
+            id = header;
     }
+    if (id != NULL && is_usable_id(id->value))
+        exchange->id = (fb_slice_t){id->value.base, id->value.len};
+    else
+        exchange->id = new_request_id(loop, req);
 }
 
 bool fb_exchange_is_read(const fb_exchange_t *exchange)
@@ -89,11 +133,12 @@ static void add_common(fb_exchange_t *exchange)
 {
     h2o_req_t *req = exchange->req;
     const fb_writer_state_t *writer = fb_writer_state(exchange->loop->server->writer);
+    uint64_t contact_ms = fb_count_read(&writer->contact_ms);
+    bool is_silent = !atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ||
+                     exchange->seen_ns > contact_ms * 1000000 + SILENCE_NS;
     add(req, &name_request_id,
         h2o_iovec_init((char *)(uintptr_t)exchange->id.at, exchange->id.len));
-    if (!atomic_load_explicit(&writer->redis_up, memory_order_relaxed) &&
-        exchange->loop->snapshot != NULL) {
-        uint64_t contact_ms = fb_count_read(&writer->contact_ms);
+    if (is_silent && exchange->loop->snapshot != NULL) {
         uint64_t now_ms = fb_clock_monotonic_ms();
         uint64_t age_ms = now_ms > contact_ms ? now_ms - contact_ms : 0;
         add(req, &name_staleness, pool_number(req, age_ms));
@@ -117,6 +162,8 @@ static void begin(fb_exchange_t *exchange, fb_status_t status)
     h2o_req_t *req = exchange->req;
     req->res.status = status.code;
     req->res.reason = status.reason;
+    if (exchange->loop->leaving)
+        req->http1_is_persistent = 0;
     h2o_vector_reserve(&req->pool, &req->res.headers, HEADERS_MAX);
     add_common(exchange);
 }

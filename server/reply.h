@@ -4,19 +4,23 @@
 #include "server/loop.h"
 #include "server/problem.h"
 
-/* What every response carries: Fleetbit-Revision, X-Request-Id, and while Redis does not answer
+/* What every response carries: Fleetbit-Revision, X-Request-Id, and while Redis is silent
  * Fleetbit-Staleness-Ms. The request is over when one of these returns. */
-typedef struct {
+typedef struct fb_exchange {
     fb_loop_t *loop;
     h2o_req_t *req;
     uint64_t begun_ns; /* monotonic */
+    uint64_t seen_ns;  /* monotonic: when it was last taken up; it may have waited since it began */
     unsigned route;    /* for the metrics */
     fb_slice_t id;     /* the request id: the client's own, or a new one */
     void **anchor;     /* on the request's pool: who must know when the request is gone */
+    bool has_min_revision; /* there is a Fleetbit-Min-Revision */
 } fb_exchange_t;
 
 /* Begins: finds or makes the request id. */
 void fb_exchange_begin(fb_exchange_t *exchange, fb_loop_t *loop, h2o_req_t *req);
+/* Is the name of a request's field Fleetbit-Min-Revision? */
+bool fb_reply_is_min_revision(const h2o_iovec_t *name);
 
 /* Is it a GET or a HEAD? */
 bool fb_exchange_is_read(const fb_exchange_t *exchange);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a server:
  *
- *     listen ─► loops ─► Redis ─► writer (loads) ─► ready ... SIGTERM ─► draining ─► writer's last
- *     batch ─► loops end ─► Redis ends
+ *     listen ─► loops ─► Redis ─► writer (loads) ─► ready ... SIGTERM ─► leaving ─► draining ─►
+ *     writer's last batch ─► loops end ─► Redis ends
  *
  * Loops come first, so that /livez answers while a large fleet is being loaded. */
 #include <errno.h>
@@ -28,6 +28,7 @@
 #define DEMO_MACHINES   1000
 #define DEMO_DAYS       90
 #define POLL_MS         20
+#define CONNECT_MS      5 /* more than a client's ACK of our SYN-ACK is on its way */
 
 typedef struct {
     const fb_options_t *options;
@@ -99,6 +100,8 @@ static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
     server->idle_ms = options->limits_idle_ms;
     server->stall_ms = options->limits_stall_ms;
     server->drain_ms = options->limits_drain_ms;
+    server->lame_duck_ms = options->limits_lame_duck_ms;
+    server->min_revision_wait_ms = options->limits_min_revision_ms;
     return FB_OK;
 }
 
@@ -214,6 +217,20 @@ static void start_loops(serving_t *serving)
     }
 }
 
+/* Clients are asked to go while all they still send is served, so that none of them sends a request
+ * on a connection that is being closed. Not where none was ever asked to come. */
+static void leave(serving_t *serving)
+{
+    fb_server_t *server = &serving->server;
+    uint64_t now_ms = fb_clock_monotonic_ms(), until_ms = now_ms + server->lame_duck_ms;
+    if (!atomic_load(&server->ready))
+        return;
+    atomic_store(&server->leaving, true);
+    wake_loops(server);
+    while (now_ms < until_ms && wait_for_signal(serving, until_ms - now_ms) == 0)
+        now_ms = fb_clock_monotonic_ms();
+}
+
 static fb_code_t run(serving_t *serving, fb_error_t *error)
 {
     int signal = 0;
@@ -243,8 +260,10 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
         code = make_demo(serving, error);
     while (signal == 0 && code == FB_OK)
         signal = wait_for_signal(serving, 3600000);
-    if (signal != 0)
-        fb_log_info("%s: draining", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (signal != 0) {
+        fb_log_info("%s: leaving", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        leave(serving);
+    }
     return code;
 }
 
@@ -257,19 +276,33 @@ static bool all_quiet(const fb_server_t *server)
     return true;
 }
 
+/* Who is about to connect comes in; the loops take all who wait there before they drain. */
+static void refuse_new(serving_t *serving)
+{
+    const struct timespec wait = {0, CONNECT_MS * 1000000L};
+    for (unsigned i = 0; i < serving->listener_count; i++)
+        fb_listen_refuse_new(serving->listeners[i]);
+    if (serving->server.admin_listener >= 0)
+        fb_listen_refuse_new(serving->server.admin_listener);
+    nanosleep(&wait, NULL);
+    close_listeners(serving);
+}
+
 static void end(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
+    refuse_new(serving);
+    fb_log_info("draining");
     uint64_t deadline_ms = fb_clock_monotonic_ms() + server->drain_ms;
-    close_listeners(serving);
     atomic_store(&server->draining, true);
+    atomic_store(&server->leaving, true);
     wake_loops(server);
     while (!all_quiet(server) && fb_clock_monotonic_ms() < deadline_ms)
         wait_for_signal(serving, POLL_MS);
     /* The loops still run: they must take the last snapshot and the last answers. */
     fb_writer_stop(server->writer);
+    /* They see it by themselves soon: one that has ended must not be woken. */
     atomic_store(&server->ended, true);
-    wake_loops(server);
     for (unsigned i = 0; i < server->loop_count; i++)
         fb_loop_destroy(&server->loops[i]);
     fb_writer_destroy(&server->writer);

@@ -41,6 +41,7 @@ struct fb_conn {
     fb_conn_t *previous, *next;
     unsigned writes;
     bool shut;
+    debt_t resting;        /* without a request: since when, and what had been written by then */
     debt_t taking, giving; /* of the connection: to read what we sent, to send a request */
     stalled_t *stalled;    /* as found by the last sweep; NULL if there were none */
     size_t stalled_count;
@@ -288,18 +289,56 @@ void fb_conns_sweep(fb_conns_t *conns, uint64_t now_ms)
     }
 }
 
-void fb_conns_shut_idle(fb_conns_t *conns)
+static bool is_idle(const fb_conn_t *conn)
 {
-    for (fb_conn_t *conn = conns->first; conn != NULL; conn = conn->next) {
-        const h2o_conn_t *protocol = conn->sock->data;
-        bool is_http1 = protocol != NULL && protocol->callbacks->get_debug_state == NULL;
-        if (!is_http1 || conn->shut || !h2o_socket_is_reading(conn->sock) ||
-            conn->sock->input->size != 0)
-            continue;
-        /* A request that the kernel has already is still read, and answered. */
-        shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
-        conn->shut = true;
+    const h2o_conn_t *protocol = conn->sock->data;
+    bool is_http1 = protocol != NULL && protocol->callbacks->get_debug_state == NULL;
+    return is_http1 && !conn->shut && h2o_socket_is_reading(conn->sock) &&
+           conn->sock->input->size == 0;
+}
+
+static bool has_rested(fb_conn_t *conn, uint64_t now_ms)
+{
+    debt_t *resting = &conn->resting;
+    if (resting->since_ms == 0 || resting->mark != conn->sock->bytes_written)
+        *resting = (debt_t){now_ms, conn->sock->bytes_written};
+    return now_ms - resting->since_ms >= FB_CONNS_IDLE_MS;
+}
+
+/* Has the kernel bytes that the loop has not read yet? */
+static bool has_unread(const fb_conn_t *conn)
+{
+    char byte;
+    return recv(h2o_socket_get_fd(conn->sock), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void fb_conns_close_idle(fb_conns_t *conns, uint64_t now_ms)
+{
+    fb_conn_t *next;
+    for (fb_conn_t *conn = conns->first; conn != NULL; conn = next) {
+        next = conn->next;
+        if (!is_idle(conn))
+            conn->resting.since_ms = 0;
+        else if (has_rested(conn, now_ms) && !has_unread(conn))
+            /* As if the peer had closed, and at once: what comes between the look at what is
+             * unread and the close is lost. */
+            conn->sock->_cb.read(conn->sock, h2o_socket_error_closed);
     }
+}
+
+bool fb_conns_receive_streams(const fb_conns_t *conns)
+{
+    for (const fb_conn_t *conn = conns->first; conn != NULL; conn = conn->next) {
+        const h2o_conn_t *protocol = conn->sock->data;
+        if (protocol == NULL || protocol->callbacks->get_debug_state == NULL)
+            continue;
+        const h2o_http2_conn_t *http2 = (const h2o_http2_conn_t *)protocol;
+        for (khiter_t i = 0; i != kh_end(http2->streams); i++) {
+            if (kh_exist(http2->streams, i) && is_receiving(kh_val(http2->streams, i)))
+                return true;
+        }
+    }
+    return false;
 }
 
 void fb_conns_shut_all(fb_conns_t *conns)

@@ -70,9 +70,15 @@ size_t fb_conns_open(const fb_conns_t *conns);
 /* Shuts the slow connections; the library finds them closed on the next turn of the loop, so this
  * is legal between two turns only. `now_ms` is monotonic and above 0. */
 void fb_conns_sweep(fb_conns_t *conns, uint64_t now_ms);
-/* Shuts the HTTP/1 connections on which no request has begun: the beginning of a graceful shutdown,
- * in which the library tells those of HTTP/2 itself. Between two turns. */
-void fb_conns_shut_idle(fb_conns_t *conns);
+/* Closes the HTTP/1 connections that have been idle for FB_CONNS_IDLE_MS of calls: the end of a
+ * graceful shutdown, in which the library tells those of HTTP/2 itself. Whoever has just connected,
+ * or has just got an answer that promised to go on, has so long to send a request. Between two
+ * turns. What remains is a request that is on its way when its connection is closed: no server can
+ * see it, so clients that keep connections should close idle ones themselves before. */
+#define FB_CONNS_IDLE_MS 250
+void fb_conns_close_idle(fb_conns_t *conns, uint64_t now_ms);
+/* Is a request of HTTP/2 being received? */
+bool fb_conns_receive_streams(const fb_conns_t *conns);
 /* Shuts all: the end of a graceful shutdown. A request that waits for us goes on to wait. */
 void fb_conns_shut_all(fb_conns_t *conns);
 /* From any thread. */

@@ -78,8 +78,9 @@ static void note_outcome(fb_writer_t *writer, fb_code_t code, uint64_t begun_ms,
 {
     bool is_away = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN;
     note_contact(writer, !is_away, error);
+    /* Who sees this sees the snapshot that the comparison found, too. */
     if (code == FB_OK)
-        set_u64(&writer->state.compared_ms, begun_ms);
+        atomic_store_explicit(&writer->state.compared_ms, begun_ms, memory_order_release);
     writer->sign_ms = fb_clock_monotonic_ms();
 }
 
@@ -212,7 +213,8 @@ static void on_snapshot(void *context)
     /* Before any loop has the first one: who reads "ready" may write at once. */
     if (!writer->ready) {
         fb_error_t none = {0};
-        note_outcome(writer, FB_OK, fb_clock_monotonic_ms(), &none);
+        note_contact(writer, true, &none);
+        writer->sign_ms = fb_clock_monotonic_ms();
         pthread_mutex_lock(&writer->mutex);
         writer->ready = true;
         pthread_mutex_unlock(&writer->mutex);

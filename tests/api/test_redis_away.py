@@ -89,6 +89,30 @@ def test_while_redis_is_there_nothing_is_stale(make_server):
             time.sleep(0.1)
 
 
+def test_a_redis_that_hangs_is_noticed_before_its_timeout(make_server, make_redis):
+    """Reads say how old they are once nothing was heard of it for two and a half seconds."""
+    redis = make_redis().start()
+    server = make_server(redis_url=redis.url, env={"FLEETBIT_REDIS_TIMEOUT": "60s"}).start()
+    with Api(server.port) as api:
+        machine = api.new_machine()
+        time.sleep(3)
+        assert staleness(api) is None, "it asks Redis too rarely"
+        os.kill(redis.process.pid, signal.SIGSTOP)
+        try:
+            hung = time.monotonic()
+            age = eventually(lambda: staleness(api))
+            took = time.monotonic() - hung
+            assert 1 < took < scale(4, 8), took
+            assert 2500 <= age < 2500 + scale(1000, 4000), age
+            for target in (f"/v1/machines/{machine['id']}", "/v1/nowhere", "/livez"):
+                assert int(api.get(target).headers["fleetbit-staleness-ms"]) >= age
+        finally:
+            os.kill(redis.process.pid, signal.SIGCONT)
+        eventually(lambda: staleness(api) is None)
+        api.new_machine()
+    server.stop()
+
+
 @pytest.mark.parametrize("idle", [True, False], ids=["idle", "under a write"])
 def test_a_private_redis_that_hangs(make_server, idle):
     server = make_server(env=SOON).start()

@@ -120,7 +120,8 @@ def test_a_private_redis_that_cannot_start_is_an_error_that_shows_why(tmp_path):
 
 def test_an_unreachable_redis_keeps_the_server_up_but_not_ready(make_server, tmp_path):
     redis = Redis(tmp_path / "r")
-    server = make_server(redis_url=redis.url).launch()
+    server = make_server(redis_url=redis.url,
+                         env={"FLEETBIT_LIMITS_MIN_REVISION_WAIT": "200ms"}).launch()
     try:
         with Api(server.port) as api:
             for _ in range(3):

@@ -20,7 +20,7 @@ static void run_command(char *command)
     size_t count = 0;
     fb_redis_url_t url;
     fb_error_t error = {0};
-    redisReply *reply;
+    redisReply *reply = NULL;
     bool fresh;
     for (char *word = strtok(command, " "); word != NULL; word = strtok(NULL, " "))
         words[count++] = fb_slice(word);

@@ -154,6 +154,43 @@ static void an_address_that_connections_linger_at_can_be_taken_again(void **stat
     close(listen_well(address));
 }
 
+static int connect_within(int port, int timeout_ms)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void who_is_connected_stays_so_when_new_ones_are_refused(void **state)
+{
+    (void)state;
+    char bytes[4];
+    int fd = listen_well("127.0.0.1:0"), port = port_of(fd);
+    int accepted_before = connect_within(port, 1000), waiting = connect_within(port, 1000);
+    int served = accept(fd, NULL, NULL);
+    assert_true(accepted_before >= 0 && waiting >= 0 && served >= 0);
+    fb_listen_refuse_new(fd);
+    assert_int_equal(connect_within(port, 200), -1);
+    assert_int_equal(send(accepted_before, "one", 3, 0), 3);
+    assert_int_equal(recv(served, bytes, 4, 0), 3);
+    assert_int_equal(send(waiting, "two", 3, 0), 3);
+    int late = accept(fd, NULL, NULL);
+    assert_true(late >= 0);
+    assert_int_equal(accept(fd, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(fd);
+    assert_int_equal(recv(late, bytes, 4, 0), 3);
+    assert_int_equal(send(late, "answer", 6, 0), 6);
+    assert_int_equal(recv(waiting, bytes, 4, 0), 4);
+    close(accepted_before), close(waiting), close(served), close(late);
+}
+
 static void no_host_is_all_addresses(void **state)
 {
     (void)state;
@@ -262,6 +299,7 @@ int main(void)
         cmocka_unit_test(the_socket_is_as_the_loops_need_it),
         cmocka_unit_test(an_address_that_is_taken_is_in_use),
         cmocka_unit_test(an_address_that_connections_linger_at_can_be_taken_again),
+        cmocka_unit_test(who_is_connected_stays_so_when_new_ones_are_refused),
         cmocka_unit_test(no_host_is_all_addresses),
         cmocka_unit_test(a_name_is_listened_at_its_ipv4_address),
         cmocka_unit_test(an_ipv6_address_is_ipv6_alone),

@@ -26,6 +26,8 @@ static void without_a_word_the_defaults_hold(void **state)
     assert_int_equal(options.limits_request_ms, 10000);
     assert_int_equal(options.limits_idle_ms, 75000);
     assert_int_equal(options.limits_stall_ms, 30000);
+    assert_int_equal(options.limits_min_revision_ms, 1000);
+    assert_int_equal(options.limits_lame_duck_ms, 0);
     assert_int_equal(options.limits_drain_ms, 10000);
     assert_int_equal(options.memo_bytes, 67108864);
     assert_int_equal(options.writer_queue, 4096);
@@ -148,7 +150,8 @@ static void each_kind_is_read(void **state)
         read_file_well("require: fsync\ndemo: yes\nredis_timeout: 250ms\nadmin: off\n"
                        "threads: auto\n"
                        "limits: {body_bytes: 16M, request_timeout: 5m, idle_timeout: 24h,\n"
-                       "  stall_timeout: 1d, drain_timeout: 0s, connections: 1000000}\n"
+                       "  stall_timeout: 1d, drain_timeout: 0s, connections: 1000000,\n"
+                       "  min_revision_wait: 1h, lame_duck: 1500ms}\n"
                        "memo:\n  bytes: 64G\nwriter:\n  queue: 1\nlog:\n  length: 1\n");
     assert_true(options.require_fsync);
     assert_true(options.demo);
@@ -159,9 +162,12 @@ static void each_kind_is_read(void **state)
     assert_int_equal(options.limits_idle_ms, 86400000);
     assert_int_equal(options.limits_stall_ms, 86400000);
     assert_int_equal(options.limits_drain_ms, 0);
+    assert_int_equal(options.limits_min_revision_ms, 3600000);
+    assert_int_equal(options.limits_lame_duck_ms, 1500);
     assert_int_equal(options.limits_connections, 1000000);
     assert_true(options.memo_bytes == (uint64_t)64 << 30);
     assert_printed(&options, "  drain_timeout: 0s  #");
+    assert_printed(&options, "  lame_duck: 1500ms  #");
     assert_printed(&options, "  idle_timeout: 1d  #");
     assert_printed(&options, "  request_timeout: 5m  #");
     assert_printed(&options, "redis_timeout: 250ms  #");

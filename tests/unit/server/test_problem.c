@@ -18,6 +18,7 @@ static void every_code_has_the_status_that_the_interface_promises(void **state)
         {FB_METHOD_NOT_ALLOWED, 405},
         {FB_TIMED_OUT, 408},
         {FB_CONFLICT, 409},
+        {FB_OTHER_EPOCH, 409},
         {FB_PRECONDITION_FAILED, 412},
         {FB_BODY_TOO_LARGE, 413},
         {FB_TARGET_TOO_LONG, 414},
@@ -26,6 +27,7 @@ static void every_code_has_the_status_that_the_interface_promises(void **state)
         {FB_TOO_MANY, 429},
         {FB_QUEUE_FULL, 503},
         {FB_UNAVAILABLE, 503},
+        {FB_BEHIND, 503},
         {FB_OUTCOME_UNKNOWN, 503},
     };
     int expected[FB_CODE_COUNT];

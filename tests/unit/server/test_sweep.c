@@ -361,6 +361,75 @@ static void all_can_be_shut(void **state)
     await_closes(2);
 }
 
+static _Atomic uint64_t looked_ms; /* the time as close_idle is told it */
+
+static void close_idle(fixture_t *fixture)
+{
+    (void)fixture;
+    fb_conns_close_idle(&conns, atomic_load(&looked_ms));
+}
+
+static void close_idle_at(fixture_t *fixture, uint64_t now_ms)
+{
+    atomic_store(&looked_ms, now_ms);
+    fixture_call(fixture, close_idle);
+}
+
+static void what_is_idle_can_be_closed(void **state)
+{
+    fixture_t *fixture = *state;
+    int used = open_http1(state, GET("/bytes/1")), fresh = open_http1(state, "");
+    int holding = open_http1(state, GET("/hold")), half = open_http1(state, "GET / HT");
+    int http2 = open_http2(state);
+    read_answer(used, 1);
+    wire_request(http2, 1, "/");
+    assert_int_equal(wire_await_body(http2, 1), 2);
+    close_idle_at(fixture, 1000);
+    close_idle_at(fixture, 1000 + FB_CONNS_IDLE_MS - 1);
+    assert_int_equal(atomic_load(&closes), 0);
+    close_idle_at(fixture, 1000 + FB_CONNS_IDLE_MS);
+    assert_true(wire_await_close(used, WIRE_WAIT_MS));
+    assert_true(wire_await_close(fresh, WIRE_WAIT_MS));
+    assert_int_equal(atomic_load(&closes), 2);
+    wire_write(half, "TP/1.1\r\n\r\n", strlen("TP/1.1\r\n\r\n"));
+    read_answer(half, 2);
+    wire_request(http2, 3, "/");
+    assert_int_equal(wire_await_body(http2, 3), 2);
+    (void)holding;
+}
+
+static void who_sends_a_request_now_and_then_is_not_idle(void **state)
+{
+    fixture_t *fixture = *state;
+    int fd = open_http1(state, "");
+    for (uint64_t i = 1; i < 10; i++) {
+        wire_write(fd, GET("/"), strlen(GET("/")));
+        read_answer(fd, 2);
+        close_idle_at(fixture, i * FB_CONNS_IDLE_MS);
+    }
+    assert_int_equal(atomic_load(&closes), 0);
+}
+
+/* The request comes between a turn of the loop and the close. */
+static int late_fd;
+
+static void send_and_close_idle(fixture_t *fixture)
+{
+    wire_write(late_fd, GET("/"), strlen(GET("/")));
+    fb_conns_close_idle(&conns, 1000 + 2 * FB_CONNS_IDLE_MS);
+    (void)fixture;
+}
+
+static void a_request_that_the_loop_has_not_read_yet_is_answered(void **state)
+{
+    late_fd = open_http1(state, GET("/"));
+    read_answer(late_fd, 2);
+    close_idle_at(*state, 1000);
+    fixture_call(*state, send_and_close_idle);
+    read_answer(late_fd, 2);
+    assert_int_equal(atomic_load(&closes), 0);
+}
+
 static void begin_writes(fixture_t *fixture)
 {
     (void)fixture;
@@ -417,6 +486,9 @@ int main(void)
         SWEPT(an_event_stream_that_waits_for_windows_is_left_alone),
         SWEPT(closes_are_counted_and_told),
         SWEPT(all_can_be_shut),
+        SWEPT(what_is_idle_can_be_closed),
+        SWEPT(who_sends_a_request_now_and_then_is_not_idle),
+        SWEPT(a_request_that_the_loop_has_not_read_yet_is_answered),
         SWEPT(writes_are_bounded_and_outlive_their_connection),
     };
     cmocka_set_test_filter(getenv("FB_TEST"));
