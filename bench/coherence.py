@@ -11,10 +11,10 @@ import socket
 import subprocess
 import time
 
-from figures import Figure, ratios
-from load import Request, run_wrk
+from figures import Figure, percentile, ratios
+from generators import Wrk
 from process import BenchError, Client, Process, ask_redis, prepare_child
-from workloads import Workload, day
+from workloads import page
 
 INSTANCES = 4
 VISIBLE_WRITES = 1000
@@ -60,7 +60,9 @@ def start_instances(bench, stack, path, count, *flags):
 
 
 def revision_of(client):
-    return int(client.get("/v1/machines/1").header("fleetbit-revision").split(".")[1])
+    """That of what it shows, also where that is that there is no such machine yet."""
+    answer = client.ask("GET", "/v1/machines/1")
+    return int(answer.header("fleetbit-revision").split(".")[1])
 
 
 def create_machines(client, count):
@@ -98,10 +100,6 @@ class Subscriber:
             each.close()
 
 
-def percentile(samples, share):
-    return sorted(samples)[min(len(samples) - 1, int(len(samples) * share))]
-
-
 def see_one(writer, readers, number):
     """Seconds from the acknowledgement of a write to its showing on every reader."""
     answer = writer.ask("PATCH", "/v1/machines/1", JSON, b'{"label":"L%d"}' % number)
@@ -117,7 +115,7 @@ def see_one(writer, readers, number):
 
 def run_visible(bench, name):
     p50, p99, publish99 = [], [], []
-    writes = VISIBLE_WRITES // (4 if bench.quick else 1)
+    writes = bench.some(VISIBLE_WRITES)
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(redis_in(bench, bench.data("cluster"), True))
         clients = [Client(i.port) for i in start_instances(bench, stack, path, 3)]
@@ -137,8 +135,8 @@ def run_visible(bench, name):
         Figure("from acknowledgement to both others, 50 %", "ms", p50),
         Figure("the same, 99 %", "ms", p99),
         Figure("PUBLISH of Redis itself, 99 %", "ms", publish99),
-        Figure("the difference of the two", "ms", [a - b for a, b in zip(p99, publish99)], limit=3,
-               note=f"{writes} writes a round, one after the other"),
+        Figure("the difference of the two", "ms", [a - b for a, b in zip(p99, publish99)],
+               at_most=3, note=f"{writes} writes a round, one after the other"),
     ]
 
 
@@ -147,24 +145,13 @@ def run_visible(bench, name):
 
 def write_with(bench, instances, connections, seconds):
     """Writes per second of wrk against all instances at once."""
-    running = []
-    for instance in instances:
-        command = [bench.tool("wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "-s",
-                   bench.source("patch.lua"), f"http://127.0.0.1:{instance.port}", "--",
-                   str(CHANGES_MACHINES)]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    total, worst = 0.0, 0.0
-    for child in running:
-        said = child.communicate(timeout=seconds + 60)[0]
-        line = next((l for l in said.splitlines() if l.startswith("figures ")), None)
-        if child.returncode != 0 or line is None:
-            raise BenchError(f"wrk: {said.strip()}")
-        run = json.loads(line.removeprefix("figures "))
-        if run["refused"] or run["broken"]:
-            raise BenchError(f"writes were refused: {run}")
-        total += run["requests"] / (run["microseconds"] / 1e6)
-        worst = max(worst, run["p99_us"] / 1e3)
-    return total, worst
+    running = [Wrk(bench, instance.port, "patch.lua", connections=connections,
+                   words=[CHANGES_MACHINES], pinned=False) for instance in instances]
+    runs = []
+    deadline = time.perf_counter() + seconds
+    for wrk in running:
+        runs.append(wrk.run_for(max(0.01, deadline - time.perf_counter())))
+    return sum(run.requests / run.seconds for run in runs), max(run.p99_ms for run in runs)
 
 
 def run_writers(bench, name):
@@ -176,7 +163,7 @@ def run_writers(bench, name):
         client = Client(instances[0].port)
         create_machines(client, CHANGES_MACHINES)
         client.close()
-        write_with(bench, instances, 64, 1)
+        write_with(bench, instances, 64, bench.warm_seconds)
         for number in range(bench.rounds):
             bench.say(f"{name}: round {number + 1} of {bench.rounds}")
             for turn in (0, 1, 2) if number % 2 else (2, 1, 0):
@@ -195,7 +182,7 @@ def run_writers(bench, name):
         Figure(f"{INSTANCES} instances at once, 64 clients each", "1/s", together),
         Figure(f"{INSTANCES} instances at once, 16 clients each", "1/s", shared),
         Figure(f"one / {INSTANCES} at once, 64 clients each", "×", ratios(alone, together),
-               limit=1 / 0.7),
+               at_most=1 / 0.7),
         Figure(f"one / {INSTANCES} at once, 64 clients in all", "×", ratios(alone, shared),
                note="with a quarter of the clients, a batch is a quarter as large, and each takes "
                     "an fsync of its own"),
@@ -217,13 +204,13 @@ def run_catch_up(bench, name):
         writer, late = start_instances(bench, stack, path, 2, "--conf", configuration)
         clients = Client(writer.port), Client(late.port)
         create_machines(clients[0], CHANGES_MACHINES)
-        for number in range(3 if bench.quick else bench.rounds):
+        for number in range(bench.rounds):
             before = revision_of(clients[1])
             os.kill(late.pid, signal.SIGSTOP)
             try:
-                while (head := revision_of(clients[0])) < before + CATCH_UP_CHANGES:
+                while (head := revision_of(clients[0])) < before + bench.some(CATCH_UP_CHANGES):
                     bench.say(f"{name}: {number + 1}, {head - before:,} changes missed")
-                    write_with(bench, [writer], 64, 1)
+                    write_with(bench, [writer], 64, bench.seconds)
             finally:
                 begun_cpu = late.cpu_seconds()
                 begun = time.perf_counter()
@@ -235,7 +222,7 @@ def run_catch_up(bench, name):
             seconds.append(took * CATCH_UP_CHANGES / (head - before))
             cpu.append((late.cpu_seconds() - begun_cpu) * CATCH_UP_CHANGES / (head - before))
     return [
-        Figure(f"until {CATCH_UP_CHANGES:,} missed changes show", "s", seconds, limit=2,
+        Figure(f"until {CATCH_UP_CHANGES:,} missed changes show", "s", seconds, at_most=2,
                note="in proportion, from " + ", ".join(f"{n:,}" for n in missed)),
         Figure("CPU of the instance for them", "s", cpu),
     ]
@@ -248,21 +235,25 @@ def run_reload(bench, name):
     """The log is made another one than the instance has followed, so that it loads all anew while
     it goes on answering."""
     usual, reloading, seconds = [], [], []
-    workload = Workload("", None, connections=8)
-    request = Request(bench, workload, [f"/v1/availability?date={day(30)}&limit=20"])
+    target, = page()
+
+    def p99_ms():
+        seconds = 3 * bench.warm_seconds
+        return Wrk(bench, server.port, "wrk.lua", target, 8).run_for(seconds).p99_ms
+
     bench.seeded("many")
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(redis_in(bench, bench.data("many"), False))
         server, = start_instances(bench, stack, path, 1)
         client = Client(server.port)
-        run_wrk(bench, server.port, request, 1)
+        p99_ms()
         for number in range(bench.rounds):
             bench.say(f"{name}: round {number + 1} of {bench.rounds}")
-            usual.append(run_wrk(bench, server.port, request, 3)["p99_us"] / 1e3)
+            usual.append(p99_ms())
             epoch = client.get("/v1/machines/1").header("fleetbit-revision").split(".")[0]
             begun = time.perf_counter()
             ask_redis(path, "HSET", "fb:{default}:head", "chain", secrets.token_hex(16))
-            reloading.append(run_wrk(bench, server.port, request, 3)["p99_us"] / 1e3)
+            reloading.append(p99_ms())
             while client.get("/v1/machines/1").header("fleetbit-revision").startswith(epoch):
                 if time.perf_counter() > begun + 60:
                     raise BenchError("nothing was loaded anew")
@@ -271,7 +262,7 @@ def run_reload(bench, name):
     return [
         Figure("latency, 99 %, as usual", "ms", usual),
         Figure(f"latency, 99 %, while {bench.many:,} machines are loaded anew", "ms", reloading),
-        Figure("the second / the first", "×", ratios(reloading, usual), limit=2,
+        Figure("the second / the first", "×", ratios(reloading, usual), at_most=2,
                note="8 connections; wrk, the loops, Redis and the load share "
                     f"{os.cpu_count()} cores"),
         Figure("until the new epoch shows", "s", seconds,
@@ -280,7 +271,7 @@ def run_reload(bench, name):
 
 
 RUNS = {
-    "visible": ("a write shows on the other instances", run_visible),
+    "visible": ("k: a write shows on the other instances", run_visible),
     "writers": ("four instances write at once", run_writers),
     "catch-up": ("an instance was stopped, and follows", run_catch_up),
     "reload": ("all is loaded anew while reads go on", run_reload),

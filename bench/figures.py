@@ -1,36 +1,67 @@
 # SPDX-License-Identifier: MIT
-"""What was measured: figures with their spread, as a table and as JSON."""
+"""What was measured: figures with their spread, as tables and as JSON."""
 import dataclasses
 import statistics
+
+PER_CPU, PER_SECOND, P50, P99 = ("requests per second of server CPU", "requests per second",
+                                 "latency, 50 %", "latency, 99 %")
+COLUMNS = (PER_CPU, PER_SECOND, P50, P99)  # of a table of sides
 
 
 @dataclasses.dataclass
 class Figure:
-    """One line of the report. `limit`: the median may be at most that."""
+    """One line of the report, whose median may be held against limits. Those of a `side` that was
+    measured beside others are told apart by `what`, one of COLUMNS."""
 
     what: str
     unit: str
     samples: list
-    limit: float = None
+    at_most: float = None
+    at_least: float = None
     note: str = ""
+    side: str = ""
 
     @property
     def median(self):
         return statistics.median(self.samples)
 
+    def is_limited(self):
+        return self.at_most is not None or self.at_least is not None
+
     def holds(self):
-        return self.limit is None or self.median <= self.limit
+        return ((self.at_most is None or self.median <= self.at_most)
+                and (self.at_least is None or self.median >= self.at_least))
+
+    def limit(self):
+        return " ".join(f"{sign} {spell(bound)}" for sign, bound
+                        in (("≤", self.at_most), ("≥", self.at_least)) if bound is not None)
+
+    def verdict(self):
+        return ("holds" if self.holds() else "**missed**") if self.is_limited() else ""
+
+    def spread(self):
+        least, most = min(self.samples), max(self.samples)
+        return f"{spell(least)} – {spell(most)}" if len(self.samples) > 1 else ""
 
     def as_json(self):
-        return {"what": self.what, "unit": self.unit, "median": self.median,
+        return {"what": self.what, "unit": self.unit, "side": self.side, "median": self.median,
                 "least": min(self.samples), "most": max(self.samples), "samples": self.samples,
-                "limit": self.limit, "holds": self.holds() if self.limit else None,
-                "note": self.note}
+                "at_most": self.at_most, "at_least": self.at_least,
+                "holds": self.holds() if self.is_limited() else None, "note": self.note}
+
+    @classmethod
+    def from_json(cls, kept):
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: kept[name] for name in names})
 
 
 def ratios(above, below):
     """Of samples that were taken in pairs."""
     return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def percentile(samples, share):
+    return sorted(samples)[min(len(samples) - 1, int(len(samples) * share))]
 
 
 def spell(value):
@@ -39,22 +70,40 @@ def spell(value):
     return f"{value:.{max(0, 2 - len(str(int(abs(value)))) + 1)}f}"
 
 
-def table(figures):
-    """Markdown; the columns are padded so that it can be read as it is."""
-    head = ["", "median", "least – most", "unit", "limit", ""]
-    rows = []
-    for figure in figures:
-        spread = f"{spell(min(figure.samples))} – {spell(max(figure.samples))}"
-        rows.append([figure.what, spell(figure.median),
-                     spread if len(figure.samples) > 1 else "", figure.unit,
-                     "" if figure.limit is None else f"≤ {spell(figure.limit)}",
-                     "" if figure.limit is None else "holds" if figure.holds() else "**missed**"])
+def markdown(head, rows, left):
+    """The columns, of which those of `left` are not flushed right, are padded so that the table
+    can be read as it is."""
     widths = [max(3, *(len(row[i]) for row in [head, *rows])) for i in range(len(head))]
-    right = (False, True, True, False, True, False)
-    rule = ["-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right)]
+    rule = ["-" * w if i in left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     lines = []
     for row in [head, rule, *rows]:
-        cells = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right)]
+        cells = [c.ljust(w) if i in left else c.rjust(w)
+                 for i, (c, w) in enumerate(zip(row, widths))]
         lines.append("| " + " | ".join(cells) + " |")
-    notes = [f"{figure.what}: {figure.note}." for figure in figures if figure.note]
-    return "\n".join(lines + ([""] + notes if notes else []))
+    return "\n".join(lines)
+
+
+def sides_table(figures):
+    """A row for each side."""
+    cells = {}
+    for figure in figures:
+        spread = f" ({figure.spread()})" if figure.spread() and figure.what == PER_CPU else ""
+        unit = f" {figure.unit}" if figure.unit != "1/s" else ""
+        row = cells.setdefault(figure.side, dict.fromkeys(COLUMNS, ""))
+        row[figure.what] = spell(figure.median) + unit + spread
+    return markdown(["", *COLUMNS], [[side, *row.values()] for side, row in cells.items()], {0})
+
+
+def plain_table(figures):
+    rows = [[figure.what, spell(figure.median), figure.spread(), figure.unit, figure.limit(),
+             figure.verdict()] for figure in figures]
+    return markdown(["", "median", "least – most", "unit", "limit", ""], rows, {0, 3, 5})
+
+
+def table(figures):
+    sided = [figure for figure in figures if figure.side]
+    plain = [figure for figure in figures if not figure.side]
+    notes = "\n".join(f"{figure.side or figure.what}: {figure.note}." for figure in figures
+                      if figure.note)
+    parts = [sides_table(sided) if sided else "", plain_table(plain) if plain else "", notes]
+    return "\n\n".join(part for part in parts if part)

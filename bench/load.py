@@ -1,137 +1,175 @@
 # SPDX-License-Identifier: MIT
-"""Runs a workload: wrk on one core, the servers on the other, the sides in turns.
+"""Runs a workload: a generator on one core, the servers on the other, the sides in turns.
 
 What counts is CPU, not time: requests for each second that the whole server process ran."""
 import contextlib
-import json
+import functools
+import math
 import os
-import re
 import statistics
-import subprocess
 
-from figures import Figure, ratios
-from peers import PEERS, check_same
-from process import BenchError, Client
+from figures import P50, P99, PER_CPU, PER_SECOND, Figure, ratios
+from generators import GENERATORS, run_h2load_latency
+from peers import PEERS, Origin
+from process import BenchError, Client, Missing
+from workloads import WORKLOADS
 
-WRK_GRACE_SECONDS = 30
 REQUESTS_MIN = 100  # of each connection, so that accepting it does not count; else once more
 TRIES = 5
+
+
+class Request:
+    """What is sent: one target, or those of a file; and headers."""
+
+    def __init__(self, bench, name, workload):
+        targets = workload.targets()
+        self.connections, self.streams = workload.connections, workload.streams
+        self.target, self.headers = targets[0], {}
+        self.order, self.file = workload.order, None
+        if self.order != "same":
+            self.targets, self.file = targets, os.path.join(bench.folder, f"targets-{name}")
+            self.write(targets)
+
+    def write(self, targets):
+        with open(self.file, "w", encoding="ascii") as file:
+            file.writelines(target + "\n" for target in targets)
+
+    def take_share(self, rounds):
+        """What the next of so many rounds asks for, which no round has asked for before."""
+        share = len(self.targets) // rounds
+        self.write(self.targets[:share])
+        del self.targets[:share]
 
 
 class Side:
     """One server under one workload, and its samples, one a round."""
 
-    def __init__(self, name, process):
-        self.name, self.process = name, process
-        self.cpu_us, self.busy, self.p99_ms = [], [], []
+    def __init__(self, name, process, request, generator, least=None):
+        self.name, self.process, self.request, self.least = name, process, request, least
+        self.generator = process.generator or GENERATORS[generator]
+        self.per_cpu, self.per_second, self.busy = [], [], []
+        self.p50_ms, self.p99_ms = [], []
 
-    def measure(self, bench, request, measurements_left):
+    def ask(self, bench, seconds):
+        return self.generator(bench, self.process.port, self.request, seconds)
+
+    def warm(self, bench):
+        if self.request.order != "once":
+            self.ask(bench, bench.warm_seconds)
+
+    def requests_min(self, bench):
+        if bench.smoke:
+            return 1
+        each = self.process.requests_min
+        return (bench.some(REQUESTS_MIN) if each is None else each) * self.request.connections
+
+    def measure(self, bench, rounds_left):
         for _ in range(TRIES):
-            if request.file:
-                request.take_share(measurements_left)
+            if self.request.order == "once":
+                self.request.take_share(rounds_left)
             cpu = self.process.cpu_seconds()
-            run = run_wrk(bench, self.process.port, request, bench.seconds)
-            cpu = self.process.cpu_seconds() - cpu
-            if run["requests"] >= REQUESTS_MIN * request.connections:
+            run = self.ask(bench, bench.seconds)
+            cpu = run.cpu_seconds or self.process.cpu_seconds() - cpu
+            if run.requests >= self.requests_min(bench):
                 break
-            bench.say(f"only {run['requests']} requests came through; once more")
+            bench.say(f"only {run.requests} requests came through; once more")
         else:
             raise BenchError(f"others keep the cores so busy (load {os.getloadavg()[0]:.1f}) that "
-                             f"{self.name} got {run['requests']} requests in {bench.seconds} s")
-        self.cpu_us.append(cpu * 1e6 / run["requests"])
-        self.busy.append(100 * cpu / (run["microseconds"] / 1e6))
-        self.p99_ms.append(run["p99_us"] / 1e3)
+                             f"{self.name} got {run.requests} requests in {bench.seconds} s")
+        if math.isnan(run.p50_ms):
+            run.p50_ms, run.p99_ms = run_h2load_latency(bench, self.process.port, self.request)
+        self.per_cpu.append(run.requests / cpu)
+        self.per_second.append(run.requests / run.seconds)
+        self.busy.append(100 * cpu / run.seconds)
+        self.p50_ms.append(run.p50_ms)
+        self.p99_ms.append(run.p99_ms)
+
+    def figures(self):
+        figure = functools.partial(Figure, side=self.name)
+        note = getattr(self.process, "note", None) or (
+            f"busy for {statistics.median(self.busy):.0f} % of the time")
+        return [figure(PER_CPU, "1/s", self.per_cpu, note=note),
+                figure(PER_SECOND, "1/s", self.per_second),
+                figure(P50, "ms", self.p50_ms), figure(P99, "ms", self.p99_ms)]
 
 
-class Request:
-    """What wrk sends: one target, or those of a file in turn; and headers."""
-
-    def __init__(self, bench, workload, targets):
-        self.connections = workload.connections
-        self.target, self.headers = targets[0], {}
-        self.targets = targets[1:]
-        self.file = os.path.join(bench.folder, "targets") if self.targets else None
-
-    def take_share(self, rounds):
-        """What the next of so many rounds asks for, which no round has asked for before."""
-        share = len(self.targets) // rounds
-        with open(self.file, "w", encoding="ascii") as file:
-            file.writelines(target + "\n" for target in self.targets[:share])
-        del self.targets[:share]
+# ---- Starting them ------------------------------------------------------------------------------
 
 
-def run_wrk(bench, port, request, seconds):
-    command = [bench.tool("wrk"), "-t1", f"-c{request.connections}", f"-d{seconds}s",
-               "-s", bench.source("wrk.lua"), f"http://127.0.0.1:{port}{request.target}"]
-    for name, value in request.headers.items():
-        command += ["-H", f"{name}: {value}"]
-    if request.file:
-        command += ["--", request.file]
-    try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + WRK_GRACE_SECONDS,
-            check=False, preexec_fn=lambda: os.sched_setaffinity(0, bench.client_cores))
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"wrk did not end; {' '.join(command)}") from error
-    found = re.search(r"^figures (.*)$", ran.stdout, re.M)
-    if ran.returncode != 0 or not found:
-        raise BenchError(f"wrk: {(ran.stderr + ran.stdout).strip() or ran.returncode}")
-    run = json.loads(found.group(1))
-    if run["refused"] or run["broken"]:
-        raise BenchError(f"wrk did not get what it asked for: {run}")
-    return run
+class Fleetbits:
+    """Those that a workload needs, one for each fleet and number of threads."""
 
+    def __init__(self, bench, stack):
+        self.bench, self.stack, self.running = bench, stack, {}
 
-def start_sides(bench, stack, workload, request):
-    """fleetbit and its peers, all warm and seen to answer alike."""
-    fleetbit = stack.enter_context(bench.serve(workload.fleet, bench.server_cores))
-    client = Client(fleetbit.port)
-    expected = client.get(request.target)
-    if workload.conditional:
-        request.headers["If-None-Match"] = expected.header("etag")
-        expected = client.get(request.target, request.headers, status=304)
-    client.close()
-    sides = [Side("fleetbit", fleetbit)]
-    for name in workload.against:
-        process = stack.enter_context(PEERS[name](bench, expected))
+    def get(self, fleet, threads):
+        if (fleet, threads) not in self.running:
+            runs_already = any(other == fleet for other, _ in self.running)
+            cores = self.bench.server_cores | (self.bench.client_cores if threads > 1 else set())
+            self.running[fleet, threads] = self.stack.enter_context(
+                self.bench.serve(fleet, cores, threads, runs_already))
+        return self.running[fleet, threads]
+
+    def side(self, side_name, name, workload, least=None):
+        """And what it answers."""
+        request = Request(self.bench, name, workload)
+        process = self.get(workload.fleet, workload.threads)
         client = Client(process.port)
-        check_same(name, client.ask("GET", request.target, request.headers), expected)
+        answer = client.get(request.target)
+        if workload.conditional:
+            request.headers["If-None-Match"] = answer.header("etag")
+            answer = client.get(request.target, request.headers, status=304)
         client.close()
-        sides.append(Side(name, process))
-    if request.file is None:
-        for side in sides:
-            run_wrk(bench, side.process.port, request, 1)
-    return sides, len(expected.body)
+        return Side(side_name, process, request, workload.generator, least), answer
 
 
-def figures_of(workload, sides, body_bytes):
-    figures = []
+def start_sides(bench, stack, name, workload):
+    """fleetbit and whom it is held against, all warm and seen to answer alike."""
+    fleetbits = Fleetbits(bench, stack)
+    own, answer = fleetbits.side("fleetbit", name, workload)
+    sides = [own]
+    for other, least in workload.beside.items():
+        side, _ = fleetbits.side(f"fleetbit, {other}", other, WORKLOADS[other], least)
+        sides.append(side)
+    origin = Origin(own.process.port, own.request.target, own.request.headers,
+                    workload.connections, bench.many if workload.fleet == "many" else bench.few)
+    for peer, least in workload.against.items():
+        bench.say(f"{name}: starting {peer}")
+        try:
+            process = PEERS[peer](bench, stack, answer, origin)
+        except Missing as error:
+            bench.skip(name, peer, error)
+            continue
+        sides.append(Side(peer, process, own.request, workload.generator, least))
     for side in sides:
-        figures += [
-            Figure(f"{side.name}: server CPU per request", "µs", side.cpu_us,
-                   note=f"{body_bytes:,} bytes of body, {workload.connections} connections, its "
-                        f"core {statistics.median(side.busy):.0f} % busy"),
-            Figure(f"{side.name}: requests per second of server CPU", "1/s",
-                   [1e6 / us for us in side.cpu_us]),
-            Figure(f"{side.name}: latency, 99 %", "ms", side.p99_ms),
-        ]
-    for peer in sides[1:]:
-        figures.append(Figure(f"fleetbit / {peer.name}: CPU per request", "×",
-                              ratios(sides[0].cpu_us, peer.cpu_us), limit=workload.limit))
+        side.warm(bench)
+    return sides, len(answer.body)
+
+
+# ---- Running them -------------------------------------------------------------------------------
+
+
+def figures_of(bench, workload, sides, body_bytes):
+    figures = [figure for side in sides for figure in side.figures()]
+    figures[0].note += (f"; {body_bytes:,} bytes of body, {workload.connections} connections, "
+                        f"threads: {workload.threads}")
+    for other in sides[1:]:
+        least = other.least
+        if workload.fleet == "many":
+            least = bench.limit_of_a_million(least)
+        figures.append(Figure(f"fleetbit / {other.name}", "×",
+                              ratios(sides[0].per_cpu, other.per_cpu), at_least=least))
     return figures
 
 
 def run_workload(bench, name, workload):
-    request = Request(bench, workload, workload.targets())
-    measurements = bench.rounds * (1 + len(workload.against))
     with contextlib.ExitStack() as stack:
         bench.say(f"{name}: starting")
-        sides, body_bytes = start_sides(bench, stack, workload, request)
+        sides, body_bytes = start_sides(bench, stack, name, workload)
         for number in range(bench.rounds):
             # Each round begins with another side, so that none is always the first.
             first = number % len(sides)
             for side in sides[first:] + sides[:first]:
                 bench.say(f"{name}: round {number + 1} of {bench.rounds}, {side.name}")
-                side.measure(bench, request, measurements)
-                measurements -= 1
-    return figures_of(workload, sides, body_bytes)
+                side.measure(bench, bench.rounds - number)
+    return figures_of(bench, workload, sides, body_bytes)

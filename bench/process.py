@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The processes that are measured: started on given cores, asked over HTTP, read from /proc."""
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -19,6 +20,10 @@ LIBC = ctypes.CDLL(None)
 
 class BenchError(Exception):
     """Something does not run; the text says what."""
+
+
+class Missing(BenchError):
+    """A program is not installed; the text says which, and its package."""
 
 
 @dataclasses.dataclass
@@ -90,20 +95,28 @@ def prepare_child(cores):
 
 
 class Process:
-    """A server that says "listening on http://HOST:PORT" on stdout. Ended by stop(), and ready as
-    soon as `ready`, where it has one, answers 200."""
+    """A server that says "listening on http://HOST:PORT" on stdout; one that does not say so is
+    told its `port`, and whoever works for it (`family`) counts as it. Ended by stop(), and ready
+    as soon as `ready`, where it has one, answers 200."""
 
-    def __init__(self, command, folder, cores=None, ready=None):
+    generator = None  # what measures it; None: what the workload says
+    requests_min = None  # of each connection, in a sample; None: what load.py says
+
+    def __init__(self, command, folder, cores=None, ready=None, port=None, family=False):
         self.name = os.path.basename(command[0])
         self.log = os.path.join(folder, f"{self.name}.log")
         self.begun = time.perf_counter()
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log,
-                                          stdout=subprocess.PIPE, preexec_fn=prepare_child(cores))
-        self.pid = self.child.pid
-        self.port = None
+                                          stdout=log if port else subprocess.PIPE,
+                                          preexec_fn=prepare_child(cores))
+        self.pid, self.family = self.child.pid, family
+        self.port = port
         try:
-            self.port = int(self._first_line().rsplit(":", 1)[1])
+            if port:
+                self._wait_for_port()
+            else:
+                self.port = int(self._first_line().rsplit(":", 1)[1])
             if ready:
                 self._wait_for(ready)
         except BaseException:
@@ -132,6 +145,16 @@ class Process:
             raise self._failed("did not begin to listen")
         return line.strip()
 
+    def _wait_for_port(self):
+        while time.perf_counter() < self.begun + START_SECONDS:
+            if self.child.poll() is not None:
+                raise self._failed(f"ended with {self.child.returncode}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.01)
+        raise self._failed(f"does not listen after {START_SECONDS} s")
+
     def _wait_for(self, target):
         while time.perf_counter() < self.begun + START_SECONDS:
             if self.child.poll() is not None:
@@ -151,10 +174,36 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-        self.child.stdout.close()
+        if self.child.stdout:
+            self.child.stdout.close()
+
+    def pids(self):
+        return descendants(self.pid) if self.family else [self.pid]
 
     def cpu_seconds(self):
-        return cpu_seconds(self.pid)
+        return sum(map(cpu_seconds, self.pids()))
+
+    def resident_bytes(self):
+        return sum(map(resident_bytes, self.pids()))
+
+
+def free_ports(count):
+    """At which nobody listens, for servers that cannot choose by themselves."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def descendants(pid):
+    """The process and all that it has started, and these, and so on."""
+    found = [pid]
+    for parent in found:
+        for task in os.listdir(f"/proc/{parent}/task"):
+            with open(f"/proc/{parent}/task/{task}/children", encoding="ascii") as children:
+                found += map(int, children.read().split())
+    return found
 
 
 def cpu_seconds(pid):

@@ -3,17 +3,22 @@
 """Measures fleetbit: ./dev bench [NAME...]. Prints a table for each run, in Markdown, and keeps all
 samples as JSON. Exits with 1 when something does not run, never because of a figure.
 
-    process.py    the processes that are measured, and how
-    peers.py      who is measured beside fleetbit: a table
-    workloads.py  what wrk asks for: a table; load.py runs it
-    fleets.py     seeding, starting, memory, changing: a table of runs, each a function
-    coherence.py  several instances on one Redis: a table of runs, too
-    figures.py    medians, spreads, tables
+    process.py      the processes that are measured, and how
+    generators.py   who asks them: wrk, h2load, redis-benchmark
+    peers.py        who is measured beside fleetbit: a table
+    workloads.py    what is asked for: a table; load.py runs it
+    writes.py       writing, alone, in batches, and beside reads: a table of runs, each a function
+    fleets.py       seeding, starting, memory, changing: a table of runs, too
+    connections.py  memory of connections and streams, likewise
+    coherence.py    several instances on one Redis, likewise
+    figures.py      medians, spreads, tables
+    report.py       the results as a table for the README and as a plot
 
 Everything listens at 127.0.0.1 or on a unix socket."""
 import argparse
 import datetime
 import functools
+import importlib.util
 import json
 import os
 import platform
@@ -24,29 +29,40 @@ import sys
 import time
 
 import coherence
+import connections
 import fleets
 import load
+import report
+import writes
 from figures import table
-from process import BenchError, Process
+from process import BenchError, Missing, Process
 from workloads import WORKLOADS
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FEW = 1000
-PACKAGES = {"wrk": "wrk", "redis-server": "redis-server"}
+PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "redis-server": "redis-server",
+            "redis-benchmark": "redis-tools", "nginx": "nginx", "varnishd": "varnish",
+            "gunicorn": "gunicorn", "flask": "python3-flask"}
+TOOL_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+VERSIONS = {"nginx": ["-v"], "varnishd": ["-V"], "gunicorn": ["--version"], "wrk": ["-v"],
+            "h2load": ["--version"], "redis-server": ["--version"]}
+# (rounds, seconds of a sample, seconds of warming up, machines of the large fleet, a divisor of
+# how often other things are done)
+FULL, QUICK, SMOKE = (7, 3, 1, 1_000_000, 1), (3, 0.3, 0.2, 100_000, 10), (1, 0.3, 0.1, 10_000, 100)
+
+
+def letter(title):
+    """By which issues name a run, and ./dev bench finds it; not all have one."""
+    return title.split(":")[0] if title[1:2] == ":" else None
 
 
 def runs():
-    """Name to title and function; loads first, then what the size of a fleet decides."""
-    small = {n: w for n, w in WORKLOADS.items() if w.fleet == "few"}
-    large = {n: w for n, w in WORKLOADS.items() if w.fleet != "few"}
-    table_of = {}
-    for workloads in (small, large):
-        for name, workload in workloads.items():
-            table_of[name] = (workload.title, functools.partial(run_load, workload))
-        if workloads is small:
-            table_of |= fleets.RUNS
-    table_of |= coherence.RUNS
-    return table_of
+    """Name to title and function: first what a small fleet is enough for."""
+    loads = {"few": {}, "many": {}}
+    for name, workload in WORKLOADS.items():
+        loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
+    return (loads["few"] | writes.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
+            | coherence.RUNS)
 
 
 def run_load(workload, bench, name):
@@ -57,15 +73,16 @@ class Bench:
     """What all runs share: the binaries, the sizes, the cores, the fleets."""
 
     def __init__(self, options):
-        self.quick = options.quick
-        self.many = 100_000 if options.quick else 1_000_000
+        self.smoke, self.quick = options.smoke, options.quick or options.smoke
+        self.rounds, self.seconds, self.warm_seconds, self.many, self.divisor = (
+            SMOKE if self.smoke else QUICK if self.quick else FULL)
+        self.rounds, self.seconds = options.rounds or self.rounds, options.seconds or self.seconds
         self.few = FEW
-        self.rounds = 5 if options.quick else 7
-        self.seconds = 1 if options.quick else 3
         self.build = os.path.abspath(options.build)
         self.folder = os.path.abspath(options.folder)
         cores = sorted(os.sched_getaffinity(0))
         self.server_cores, self.client_cores = {cores[0]}, {cores[-1]}
+        self.progress, self.skipped = "", []
         self._seeds = {}
         self._shown = 0
         os.makedirs(self.folder, exist_ok=True)
@@ -77,11 +94,22 @@ class Bench:
 
     def say(self, what):
         """The progress line: drawn over itself on a terminal, elsewhere one after the other."""
+        what = what and self.progress + what
         if sys.stderr.isatty():
             print(f"\r{what:<{self._shown}}", end="" if what else "\r", file=sys.stderr, flush=True)
             self._shown = len(what)
         elif what:
             print(what, file=sys.stderr, flush=True)
+
+    def skip(self, name, peer, error):
+        """A peer that is not there is said aloud, and the rest goes on."""
+        self.say("")
+        print(f"bench: {name} WITHOUT {peer}: {error}", file=sys.stderr, flush=True)
+        self.skipped.append({"run": name, "peer": peer, "reason": str(error)})
+
+    def some(self, count):
+        """As many as there is time for."""
+        return max(1, count // self.divisor)
 
     def limit_of_a_million(self, limit):
         return None if self.quick else limit
@@ -101,10 +129,15 @@ class Bench:
 
     @staticmethod
     def tool(name):
-        path = shutil.which(name)
+        path = shutil.which(name, path=TOOL_PATH)
         if path is None:
-            raise BenchError(f"{name} is not there; on Debian: apt-get install {PACKAGES[name]}")
+            raise Missing(f"{name} is not there; on Debian: apt-get install {PACKAGES[name]}")
         return path
+
+    @staticmethod
+    def need_module(name):
+        if importlib.util.find_spec(name) is None:
+            raise Missing(f"Python has no {name}; on Debian: apt-get install {PACKAGES[name]}")
 
     def data(self, fleet):
         return os.path.join(self.folder, fleet)
@@ -117,23 +150,27 @@ class Bench:
             self._seeds[fleet] = fleets.seed(self, machines, self.data(fleet))
         return self._seeds[fleet]
 
-    def serve_command(self, *where):
-        return [self.built("fleetbit"), "serve", "--listen", "127.0.0.1:0", "--admin", "off",
-                "--threads", "1", *where]
+    def serve_command(self, *where, threads=1):
+        return [self.built("fleetbit"), "serve", "--listen", "127.0.0.1:0",
+                "--admin", "127.0.0.1:0", "--threads", str(threads), *where]
 
-    def serve(self, fleet, cores=None):
+    def serve(self, fleet, cores=None, threads=1, runs_already=False):
+        """With a private Redis; or on that of the one which runs already."""
         self.seeded(fleet)
-        return Process(self.serve_command("--data", self.data(fleet)), self.folder, cores,
+        where = ["--data", self.data(fleet)]
+        if runs_already:
+            where = ["--redis", "unix://" + os.path.join(self.data(fleet), "redis.sock")]
+        return Process(self.serve_command(*where, threads=threads), self.folder, cores,
                        ready="/readyz")
 
 
 # ---- The report ---------------------------------------------------------------------------------
 
 
-def first_line(*command):
+def first_line(*command, check=True):
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True,
-                             cwd=TOP)
+        ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                             timeout=10, check=check, cwd=TOP)
         return ran.stdout.splitlines()[0]
     except (OSError, subprocess.SubprocessError, IndexError):
         return None
@@ -147,11 +184,13 @@ def environment(bench):
                 model = line.split(":", 1)[1].strip()
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "quick": bench.quick, "machines_many": bench.many, "machines_few": bench.few,
+        "quick": bench.quick, "smoke": bench.smoke,
+        "machines_many": bench.many, "machines_few": bench.few,
         "rounds": bench.rounds, "seconds": bench.seconds,
         "fleetbit": first_line(bench.built("fleetbit"), "version"),
         "commit": first_line("git", "describe", "--always", "--dirty"),
-        "redis": first_line("redis-server", "--version"),
+        "others": {name: first_line(shutil.which(name, path=TOOL_PATH) or name, *flags,
+                                    check=False) for name, flags in VERSIONS.items()},
         "kernel": platform.release(), "cpu": model, "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
     }
@@ -173,9 +212,10 @@ def print_head(bench, facts):
 def run_all(bench, names):
     """Runs them, each with its table; returns all figures as JSON, and what did not run."""
     results, failed = {}, {}
-    for name in names:
+    for number, name in enumerate(names, 1):
         title, function = runs()[name]
         begun = time.perf_counter()
+        bench.progress = f"[{number}/{len(names)}] "
         try:
             figures = function(bench, name)
         except (BenchError, OSError) as error:
@@ -191,30 +231,37 @@ def run_all(bench, names):
 
 
 def keep(bench, facts, results, failed):
+    """All samples as JSON, the table and the plot; the path, without its extension."""
     folder = os.path.join(bench.folder, "results")
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, facts["date"].replace(":", "").removesuffix("+0000") + ".json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({"environment": facts, "runs": results, "failed": failed}, file, indent=1,
-                  ensure_ascii=False)
+    path = os.path.join(folder, facts["date"].replace(":", "").removesuffix("+0000"))
+    kept = {"environment": facts, "runs": results, "failed": failed, "skipped": bench.skipped}
+    with open(path + ".json", "w", encoding="utf-8") as file:
+        json.dump(kept, file, indent=1, ensure_ascii=False)
+    report.write(kept, path)
     return path
 
 
 def read_arguments():
     parser = argparse.ArgumentParser(
         prog="./dev bench", description="Measures fleetbit; without a NAME, all that --list shows.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to run")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to run, or its letter")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--quick", action="store_true",
                         help="under two minutes: fewer and shorter rounds, 100,000 machines "
                              "instead of a million")
+    parser.add_argument("--smoke", action="store_true",
+                        help="one very short round: shows that all of it runs, measures nothing")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how many samples of each figure")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long a sample takes")
     parser.add_argument("--build", default=os.path.join(TOP, "build", "release"), metavar="DIR",
                         help="where fleetbit and the yardsticks are (build/release)")
     parser.add_argument("--folder", default=os.path.join(TOP, "build", "bench"), metavar="DIR",
                         help="for results, logs and fleets, on a disk (build/bench)")
     options = parser.parse_args()
+    letters = {letter(title) for title, _ in runs().values()} - {None}
     for name in options.names:
-        if name not in runs():
+        if name not in runs() and name not in letters:
             parser.error(f"there is no run \"{name}\"; --list shows them")
     return options
 
@@ -230,7 +277,8 @@ def main():
     try:
         facts = environment(bench)
         print_head(bench, facts)
-        names = [name for name in runs() if not options.names or name in options.names]
+        names = [name for name, (title, _) in runs().items() if not options.names
+                 or name in options.names or letter(title) in options.names]
         results, failed = run_all(bench, names)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -239,7 +287,11 @@ def main():
         bench.close()
     facts["load_after"] = os.getloadavg()[0]
     path = keep(bench, facts, results, failed)
-    print(f"\nLoad after: {facts['load_after']:.1f}. All samples: {path}")
+    print(f"\nLoad after: {facts['load_after']:.1f}. All samples: {path}.json, the limits: "
+          f"{path}.md, the plot: {path}.svg")
+    for skipped in bench.skipped:
+        print(f"bench: {skipped['run']} ran without {skipped['peer']}: {skipped['reason']}",
+              file=sys.stderr)
     for name, reason in failed.items():
         print(f"bench: {name} did not run: {reason}", file=sys.stderr)
     return 1 if failed else 0

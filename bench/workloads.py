@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What wrk asks for. A workload is one entry of WORKLOADS; load.py runs them all alike."""
+"""What is asked for. A workload is one entry of WORKLOADS; load.py runs them all alike."""
 import dataclasses
 import datetime
+import itertools
 import random
 import typing
 
@@ -12,37 +13,72 @@ def day(offset):
     return (today + datetime.timedelta(days=offset)).isoformat()
 
 
-def months():
-    """Very many different ranges of 28 to 31 days, with pages of 20 to 59, in no order."""
+def page():
+    return [f"/v1/availability?date={day(30)}&limit=20"]
+
+
+def ranges(firsts, lengths, limits):
+    """Pages of those free on all days of a range: every combination, in no order."""
     targets = [f"/v1/availability?from={day(first)}&to={day(first + days - 1)}&limit={limit}"
-               for limit in range(20, 60) for days in range(28, 32) for first in range(700)]
+               for first, days, limit in itertools.product(firsts, lengths, limits)]
     random.Random(1).shuffle(targets)
     return targets
 
 
+def short_ranges(count):
+    """So many of up to a week, each with a page of 20 on average."""
+    return ranges(range(730), range(1, 8), range(10, 31))[:count]
+
+
+MONTHS = range(28, 32)  # how many days they have
+MONTH_FIRSTS = range(700)
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    title: str
-    targets: typing.Callable[[], list]  # one: it is sent again and again; else each of them once
+    title: str  # begins with its letter
+    targets: typing.Callable[[], list]
+    order: str = "same"  # the one target again and again; or each "once"; or at "random"
     fleet: str = "few"  # how many machines: "few" or "many" (see run.py)
+    threads: int = 1
+    generator: str = "wrk"  # one of GENERATORS
     connections: int = 64
+    streams: int = 1  # that a connection has open at a time, on HTTP/2
     conditional: bool = False  # with the ETag of the answer as If-None-Match
-    against: tuple = ()  # names of PEERS
-    limit: float = None  # of fleetbit's CPU per request, as a multiple of that of `against`
+    # Whom it is held against in requests per second of server CPU, and how many times theirs it
+    # must at least be (None: it is only shown): names of PEERS, and of WORKLOADS.
+    against: dict = dataclasses.field(default_factory=dict)
+    beside: dict = dataclasses.field(default_factory=dict)
 
 
 WORKLOADS = {
     "availability": Workload(
-        "a page of 20 of those free on a day",
-        lambda: [f"/v1/availability?date={day(30)}&limit=20"],
-        against=("bare libh2o",), limit=1.25),
+        "a: a page of 20 of those free on a day, of 1,000 machines", page,
+        against={"raw epoll": 0.85, "bare libh2o": 0.95, "nginx, static file": 1.4, "Varnish": 2.0,
+                 "Flask, gunicorn, SQLite": 30, "Redis GET": None, "Redis GET, pipelined": None}),
+    "availability-million": Workload(
+        "b: the same page, of 1,000,000 machines", page, fleet="many",
+        beside={"availability": 0.95}),
     "one-machine": Workload(
-        "one machine", lambda: ["/v1/machines/1"], against=("bare libh2o",)),
+        "c: one machine", lambda: ["/v1/machines/1"],
+        against={"raw epoll": 0.85, "bare libh2o": None}),
     "not-modified": Workload(
-        "the page of availability, known to the client",
-        lambda: [f"/v1/availability?date={day(30)}&limit=20"],
-        conditional=True, against=("bare libh2o",)),
+        "d: 304, the page is known to the client", page, conditional=True,
+        against={"bare libh2o": None}, beside={"availability": 1.0}),
+    "http2": Workload(
+        "f: the page over HTTP/2 without TLS, 8 connections of 32 streams", page,
+        generator="h2load", connections=8, streams=32,
+        against={"bare libh2o": 0.85, "nginx, static file, HTTP/2": 8}),
+    "targets-1000": Workload(
+        "g: pages of 1,000 distinct targets", lambda: short_ranges(1000), order="random",
+        beside={"availability": None}),
+    "targets-100000": Workload(
+        "g: pages of 100,000 distinct targets, more than the memo holds",
+        lambda: short_ranges(100_000), order="random", beside={"availability": 0.5}),
+    "threads": Workload(
+        "m: the page from two event loops", page, threads=2, beside={"availability": 0.95}),
     "range": Workload(
-        "a page of those free on all days of a month, no range asked for twice",
-        months, fleet="many", connections=4),
+        "h: a page of those free on all days of a month, no range asked for twice",
+        lambda: ranges(MONTH_FIRSTS, MONTHS, range(20, 60)), order="once", fleet="many",
+        connections=4, against={"memcpy of the bitmaps": 0.5}),
 }

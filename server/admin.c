@@ -92,12 +92,21 @@ static double sum_of(const fb_server_t *server, size_t offset)
     return sum;
 }
 
+static double parked_of(const fb_server_t *server)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        sum += (double)fb_count_read(&server->loops[i]->parking.count);
+    return sum;
+}
+
 static void put_loops(fb_buffer_t *out, const fb_server_t *server)
 {
 #define SUM(member) sum_of(server, offsetof(fb_loop_metrics_t, member))
     const sample_t samples[] = {
         {"fleetbit_loops", "gauge", "Event loops.", server->loop_count},
         {"fleetbit_connections_total", "counter", "Connections accepted.", SUM(connections_total)},
+        {"fleetbit_parked", "gauge", "Requests that wait for a snapshot.", parked_of(server)},
         {"fleetbit_memo_hits_total", "counter", "Reads answered from the memo.", SUM(memo_hits)},
         {"fleetbit_memo_misses_total", "counter", "Reads that it could not answer.",
          SUM(memo_misses)},
