@@ -188,7 +188,9 @@ class Play:
         self.lost, self.restarts = [], 0
 
     def happen(self, step):
-        for future in [_workers.submit(fault.run, self) for fault in step]:
+        futures = [_workers.submit(fault.run, self) for fault in step]
+        concurrent.futures.wait(futures)
+        for future in futures:
             future.result()
 
     def wait_for_revision(self, revision):
@@ -219,7 +221,7 @@ def check_epochs(play, history):
 
 @pytest.mark.parametrize("number", range(len(SEEDS)))
 def test_round(number, make_cluster, capsys):
-    away_from_midnight(180 if LONG else scale(40, 120))
+    away_from_midnight(80 if LONG else scale(40, 120))
     seed = SEEDS[number]
     steps, draw, began = plan(seed), random.Random(seed + 1), time.monotonic()
     kinds = [fault.kind for step in steps for fault in step]

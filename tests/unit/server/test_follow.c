@@ -96,7 +96,7 @@ static void what_is_published_needs_no_redis(void **state)
     (void)state;
     instance_t author = found(), reader = join();
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof(id), "M%d", i);
         create_machine(&author, id);
     }

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""The results of ./dev bench as a table for the README and as a plot. By itself it makes both anew
+from results that were kept: bench/report.py build/bench/results/NAME.json"""
+import html
+import json
+import os
+import sys
+
+from figures import PER_CPU, Figure, markdown, spell
+
+WIDTH, LABELS, BARS, MARGIN = 860, 270, 420, 16
+ROW, BAR, HEADING = 24, 15, 44
+OURS, YARDSTICK, OTHER = "#d9480f", "#868e96", "#4c8dca"
+YARDSTICKS = ("raw epoll", "bare libh2o", "memcpy of the bitmaps")
+# Runs whose sides are shown beside each other; after them come the workloads of fleetbit alone.
+COMPARED = ("availability", "http2", "one-machine")
+
+
+def figures_of(kept):
+    """Run to its title and figures."""
+    return {name: (run["title"], [Figure.from_json(figure) for figure in run["figures"]])
+            for name, run in kept["runs"].items()}
+
+
+# ---- The table ----------------------------------------------------------------------------------
+
+
+def is_result(figure):
+    """A figure that has a limit, or says how fleetbit stands to another."""
+    return figure.is_limited() or (not figure.side and figure.unit == "×")
+
+
+def summary(kept):
+    rows = []
+    for title, figures in figures_of(kept).values():
+        for figure in filter(is_result, figures):
+            spread = f" ({figure.spread()})" if figure.spread() else ""
+            rows.append([title, figure.what, f"{spell(figure.median)} {figure.unit}{spread}",
+                         figure.limit(), figure.verdict()])
+            title = ""
+    facts = kept["environment"]
+    quick = ", quick: too short to be worth comparing" if facts["quick"] else ""
+    return (f"`./dev bench`, {facts['date'][:10]}, {facts['fleetbit']}, {facts['cpu']}, "
+            f"{facts['cores']} cores, Linux {facts['kernel']}, medians (least – most) of "
+            f"{facts['rounds']} rounds{quick}.\n\n"
+            + markdown(["workload", "what", "measured", "limit", ""], rows, {0, 1, 4}) + "\n")
+
+
+# ---- The plot -----------------------------------------------------------------------------------
+
+
+def colour_of(side):
+    return OURS if side.startswith("fleetbit") else YARDSTICK if side in YARDSTICKS else OTHER
+
+
+def panels(kept):
+    """(heading, [(label, colour, figure)])"""
+    ours = []
+    for name, (title, figures) in figures_of(kept).items():
+        sides = [figure for figure in figures if figure.side and figure.what == PER_CPU]
+        label = f"{title.partition(':')[0]}: {name}"
+        ours += [(label, OURS, figure) for figure in sides if figure.side == "fleetbit"]
+        if name in COMPARED:
+            yield (title.partition(": ")[2],
+                   [(figure.side, colour_of(figure.side), figure)
+                    for figure in sorted(sides, key=lambda figure: -figure.median)])
+    if ours:
+        yield "the workloads of fleetbit", ours
+
+
+def text(x, y, content, more=""):
+    return f'<text x="{x:.1f}" y="{y:.1f}"{more}>{html.escape(content)}</text>'
+
+
+def draw_bar(y, label, colour, figure, scale):
+    left, middle = MARGIN + LABELS, y + BAR / 2
+    least, most = (left + scale * value for value in (min(figure.samples), max(figure.samples)))
+    end = left + scale * figure.median
+    return [
+        text(left - 8, y + 12, label, ' text-anchor="end"'),
+        f'<rect x="{left}" y="{y}" width="{end - left:.1f}" height="{BAR}" fill="{colour}"/>',
+        f'<path d="M{least:.1f} {middle}H{most:.1f}" stroke="#212529" stroke-width="1.5"/>',
+        text(max(end, most) + 8, y + 12, spell(figure.median)),
+    ]
+
+
+def plot(kept):
+    lines, y = [], MARGIN + 20
+    lines.append(text(MARGIN, y, "fleetbit: requests per second of server CPU", ' class="title"'))
+    y += 20
+    lines.append(text(MARGIN, y, "grey: yardsticks, which do no more than they must; blue: others",
+                      ' class="small"'))
+    for heading, bars in panels(kept):
+        y += HEADING
+        lines.append(text(MARGIN, y - 12, heading, ' class="heading"'))
+        scale = BARS / max(max(figure.samples) for _, _, figure in bars)
+        for label, colour, figure in bars:
+            lines += draw_bar(y, label, colour, figure, scale)
+            y += ROW
+    facts = kept["environment"]
+    y += 24
+    quick = "; QUICK: too short to be worth comparing" if facts["quick"] else ""
+    lines.append(text(MARGIN, y, f"Medians, and from least to most, of {facts['rounds']} rounds; "
+                      f"{facts['cpu']}, {facts['date'][:10]}{quick}", ' class="small"'))
+    style = ("text{font:13px sans-serif;fill:#212529}.title{font-size:18px;font-weight:bold}"
+             ".heading{font-weight:bold}.small{font-size:11px;fill:#495057}")
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + MARGIN}" '
+        f'viewBox="0 0 {WIDTH} {y + MARGIN}">',
+        "<!-- SPDX-License-Identifier: MIT -->", f"<style>{style}</style>",
+        '<rect width="100%" height="100%" fill="#ffffff"/>', *lines, "</svg>", ""])
+
+
+def write(kept, path):
+    """Beside the JSON: PATH.md and PATH.svg."""
+    for extension, content in ((".md", summary(kept)), (".svg", plot(kept))):
+        with open(path + extension, "w", encoding="utf-8") as file:
+            file.write(content)
+
+
+def main():
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as file:
+            write(json.load(file), os.path.splitext(path)[0])
+
+
+if __name__ == "__main__":
+    main()
