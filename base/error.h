@@ -24,6 +24,7 @@
     X(QUEUE_FULL, "queue-full", "Too many writes are waiting")                                     \
     X(UNAVAILABLE, "unavailable", "The service is not available now")                              \
     X(BEHIND, "behind", "This instance does not show the revision yet")                            \
+    X(CONTENDED, "contended", "Other instances wrote first, again and again")                      \
     X(OUTCOME_UNKNOWN, "outcome-unknown", "It is not known whether the write landed")              \
     X(INTERNAL, "internal", "The server failed")                                                   \
     X(STALE, "stale", "The log has moved on")                                                      \

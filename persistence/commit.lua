@@ -264,33 +264,38 @@ local function obstacle(batch, log)
     end
 end
 
--- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; how many
--- entries the log keeps (0: all); then chain, command, sum and payload of each change.
--- Answers OK; or STALE and the epoch, revision and chain of the head.
+-- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; run_id of the
+-- Redis that the caller speaks to, or nothing where it does not matter; how many entries the log
+-- keeps (0: all); then chain, command, sum and payload of each change.
+-- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
+-- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
     call = redis.call
-    local log_length = tonumber(args[5])
-    if #args < 9 or (#args - 5) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
+    local log_length = tonumber(args[6])
+    if #args < 10 or (#args - 6) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
         return redis.error_reply('MALFORMED wrong number of arguments')
     end
-    local schema, epoch, revision, chain =
-        unpack(call('HMGET', keys[1], 'schema', 'epoch', 'revision', 'chain'))
+    local schema, epoch, revision, chain, run =
+        unpack(call('HMGET', keys[1], 'schema', 'epoch', 'revision', 'chain', 'run'))
     if schema and schema ~= args[1] then
         return redis.error_reply('SCHEMA ' .. schema)
+    end
+    if args[5] ~= '' and run ~= args[5] then
+        return { 'RUN' }
     end
     local prefix = string.sub(keys[1], 1, -5) -- without 'head'
     local log, channel = prefix .. 'log', prefix .. 'invalidate'
     if epoch ~= args[2] or revision ~= args[3] or chain ~= args[4] then
         -- Who comes second is announced, so that the others leave it its turn.
         if redis.acl_check_cmd('PUBLISH', channel, '') then
-            call('PUBLISH', channel, 'STALE ' .. string.sub(args[7], 1, AUTHOR_BYTES))
+            call('PUBLISH', channel, 'STALE ' .. string.sub(args[8], 1, AUTHOR_BYTES))
         end
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
     local batch = { head_key = keys[1], prefix = prefix, bits = {}, rows = {}, head = {} }
     local changes = {}
-    for at = 6, #args, 4 do
+    for at = 7, #args, 4 do
         local ops, fault = operations_of(args[at + 3], batch)
         if not ops then
             return redis.error_reply('MALFORMED change ' .. #changes + 1 .. ': ' .. fault)
@@ -305,7 +310,7 @@ local function commit(keys, args)
     -- The first write is the one that may still fail: a log that is ahead of its head.
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
-        local at = 2 + 4 * i
+        local at = 3 + 4 * i
         local text = string.format('%.0f', number + i)
         local added = redis.pcall('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])
@@ -315,8 +320,8 @@ local function commit(keys, args)
         for _, op in ipairs(ops) do
             op:apply()
         end
-        call('PUBLISH', channel, table.concat({ epoch, text, args[at], args[at + 1],
-            args[at + 2], args[at + 3] }, ' '))
+        call('PUBLISH', channel, table.concat({ epoch, text, args[at], args[at + 2],
+            args[at + 1], args[at + 3] }, ' '))
     end
 
     local words = { 'revision', string.format('%.0f', number + #changes),

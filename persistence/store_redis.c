@@ -75,16 +75,6 @@ static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_
     return code;
 }
 
-/* Which run of Redis this is: its run_id; nothing where it does not say. */
-static fb_slice_t run_of(const redisReply *info)
-{
-    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, "\r\nrun_id:") : NULL;
-    if (at == NULL)
-        return FB_SLICE("");
-    at += strlen("\r\nrun_id:");
-    return (fb_slice_t){at, strcspn(at, "\r\n")};
-}
-
 static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
 {
     redisReply *reply = NULL;
@@ -103,33 +93,34 @@ static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
     return code;
 }
 
-/* Asks which run of Redis this connection is of. `*info` holds its text. */
-static fb_code_t ask_run(fb_store_redis_t *self, redisReply **info, fb_slice_t *run,
-                         fb_error_t *error)
+/* Asks Redis for its run_id, which it has another one of after each start. */
+static fb_code_t ask_run(fb_store_redis_t *self, fb_error_t *error)
 {
     fb_slice_t words[] = {FB_SLICE("INFO"), FB_SLICE("server")};
-    *run = FB_SLICE("");
-    fb_redis_link_append(self->link, words, 2);
-    fb_code_t code = fb_redis_link_flush(self->link, error);
-    if (code == FB_OK)
-        code = fb_redis_link_reply(self->link, info, error);
-    if (code == FB_OK)
-        *run = run_of(*info);
-    return code;
+    static const char name[] = "\r\nrun_id:";
+    redisReply *info = NULL;
+    fb_code_t code = fb_redis_link_call(self->link, words, 2, &info, error);
+    if (code != FB_OK)
+        return code;
+    const char *at = info->type == REDIS_REPLY_STRING ? strstr(info->str, name) : NULL;
+    const char *run = at != NULL ? at + strlen(name) : "";
+    snprintf(self->run, sizeof(self->run), "%.*s", (int)strcspn(run, "\r\n"), run);
+    freeReplyObject(info);
+    if (self->run[0] == '\0')
+        return fb_fail(error, FB_CONFIG, "Redis at %s does not say its run_id",
+                       fb_redis_link_name(self->link));
+    return FB_OK;
 }
 
-/* A connection ends with the run of Redis that it was made to. So what is found out here, before
- * its first commit, holds for all of its commits. */
+/* Each run of a Redis that others use, too, has its own epoch. A connection is to one run; that the
+ * head is of the same one, each commit looks: a replica that becomes a master, or the other way
+ * round, keeps its connections. */
 static fb_code_t begin_run(fb_store_redis_t *self, fb_error_t *error)
 {
-    redisReply *info = NULL, *head = NULL;
-    fb_slice_t run;
-    if (self->is_private)
-        return FB_OK;
-    fb_code_t code = ask_run(self, &info, &run, error);
-    if (code == FB_OK && run.len > 0)
-        code = call_begin_epoch(self, "", run, &head, error);
-    freeReplyObject(info);
+    redisReply *head = NULL;
+    fb_code_t code = ask_run(self, error);
+    if (code == FB_OK && !self->is_private)
+        code = call_begin_epoch(self, "", fb_slice(self->run), &head, error);
     freeReplyObject(head);
     return code;
 }
@@ -204,12 +195,8 @@ static void head_words(const fb_store_redis_t *self, fb_slice_t words[HEAD_WORDS
 static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_t *error)
 {
     char epoch[FB_EPOCH_BYTES + 1];
-    redisReply *info = NULL;
-    fb_slice_t run;
     random_epoch(epoch);
     fb_code_t code = open_for_call(self, error);
-    if (code == FB_OK)
-        code = ask_run(self, &info, &run, error);
     if (code == FB_OK) {
         fb_slice_t init[] = {FB_SLICE("FCALL"),
                              FB_SLICE("fleetbit_init_1"),
@@ -218,10 +205,9 @@ static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_
                              FB_SLICE(STR(FB_SCHEMA_VERSION)),
                              fb_slice(epoch),
                              fb_slice(chain_zero),
-                             run};
+                             fb_slice(self->run)};
         code = fb_redis_link_call(self->link, init, 8, reply, error);
     }
-    freeReplyObject(info);
     return code;
 }
 
@@ -250,9 +236,15 @@ static fb_code_t redis_begin_epoch(fb_store_t *store, const char *ended, fb_posi
 {
     fb_store_redis_t *self = fb_store_redis(store);
     redisReply *reply = NULL;
+    fb_position_t now = {.revision = 0};
     fb_code_t code = open_for_call(self, error);
+    /* Nobody else begins one: another epoch there than the one that ends is a former one, which
+     * came back with a former state. */
+    if (code == FB_OK && self->is_private)
+        code = redis_head(store, &now, error);
     if (code == FB_OK)
-        code = call_begin_epoch(self, ended, FB_SLICE(""), &reply, error);
+        code = call_begin_epoch(self, self->is_private ? now.epoch : ended, FB_SLICE(""), &reply,
+                                error);
     bool is_new = code == FB_OK && is_empty_head(reply);
     if (code == FB_OK && !is_new)
         code = read_head(self, reply, head, error);
@@ -263,7 +255,7 @@ static fb_code_t redis_begin_epoch(fb_store_t *store, const char *ended, fb_posi
 static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
                           const fb_entry_t *entries, size_t count)
 {
-    fb_slice_t *words = fb_alloc((9 + 4 * count) * sizeof(*words));
+    fb_slice_t *words = fb_alloc((10 + 4 * count) * sizeof(*words));
     fb_buffer_t numbers = {0};
     fb_buffer_put_u64(&numbers, expected->revision);
     size_t split = numbers.len;
@@ -276,14 +268,15 @@ static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
     words[5] = fb_slice(expected->epoch);
     words[6] = (fb_slice_t){numbers.at, split};
     words[7] = fb_slice(expected->chain);
-    words[8] = (fb_slice_t){numbers.at + split, numbers.len - split};
+    words[8] = self->is_private ? FB_SLICE("") : fb_slice(self->run);
+    words[9] = (fb_slice_t){numbers.at + split, numbers.len - split};
     for (size_t i = 0; i < count; i++) {
-        words[9 + 4 * i] = fb_slice(entries[i].chain);
-        words[10 + 4 * i] = fb_slice(entries[i].command);
-        words[11 + 4 * i] = fb_slice(entries[i].sum);
-        words[12 + 4 * i] = entries[i].payload;
+        words[10 + 4 * i] = fb_slice(entries[i].chain);
+        words[11 + 4 * i] = fb_slice(entries[i].command);
+        words[12 + 4 * i] = fb_slice(entries[i].sum);
+        words[13 + 4 * i] = entries[i].payload;
     }
-    fb_redis_link_append(self->link, words, 9 + 4 * count);
+    fb_redis_link_append(self->link, words, 10 + 4 * count);
     fb_buffer_dispose(&numbers);
     free(words);
 }
@@ -301,6 +294,12 @@ static fb_code_t commit_answer(fb_store_redis_t *self, const fb_position_t *expe
                        is_text(reply->element[1]) ? reply->element[1]->str : "",
                        is_text(reply->element[2]) ? reply->element[2]->str : "", expected->epoch,
                        (unsigned long long)expected->revision);
+    if (is_array(reply, 1) && is_text(reply->element[0]) &&
+        fb_slice_is(reply_slice(reply->element[0]), "RUN")) {
+        self->has_library = false; /* so that the next call begins an epoch first */
+        return fb_fail(error, FB_STALE, "the log is of another run than Redis at %s",
+                       fb_redis_link_name(self->link));
+    }
     return fb_fail(error, FB_OUTCOME_UNKNOWN, "Redis at %s gave an answer that no commit gives",
                    fb_redis_link_name(self->link));
 }
@@ -364,8 +363,8 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
     return chain && command && change;
 }
 
-/* Asks for the head and at most `max` entries after `revision`, of one moment: MULTI and EXEC, so
- * that what the head tells of must be there, and no other epoch can begin between the two. */
+/* Asks for the head, at most `max` entries after `revision`, and the head again. Not in a MULTI,
+ * which a Redis refuses that has no memory left for writes. */
 static fb_code_t ask_entries(fb_store_redis_t *self, uint64_t revision, size_t max,
                              fb_error_t *error)
 {
@@ -373,37 +372,52 @@ static fb_code_t ask_entries(fb_store_redis_t *self, uint64_t revision, size_t m
     fb_buffer_put_u64(&numbers, revision + 1);
     size_t split = numbers.len;
     fb_buffer_put_u64(&numbers, max);
-    fb_slice_t multi[] = {FB_SLICE("MULTI")}, exec[] = {FB_SLICE("EXEC")};
     fb_slice_t ask_head[HEAD_WORDS];
     fb_slice_t ask_log[] = {FB_SLICE("XRANGE"),  fb_slice(self->log_key),
                             {numbers.at, split}, FB_SLICE("+"),
                             FB_SLICE("COUNT"),   {numbers.at + split, numbers.len - split}};
     head_words(self, ask_head);
-    fb_redis_link_append(self->link, multi, 1);
     fb_redis_link_append(self->link, ask_head, HEAD_WORDS);
     fb_redis_link_append(self->link, ask_log, 6);
-    fb_redis_link_append(self->link, exec, 1);
+    fb_redis_link_append(self->link, ask_head, HEAD_WORDS);
     fb_buffer_dispose(&numbers);
     return fb_redis_link_flush(self->link, error);
 }
 
-/* What was asked for: `*both` is the head and the entries. */
-static fb_code_t receive_entries(fb_store_redis_t *self, redisReply **both, fb_error_t *error)
+static fb_code_t receive_head(fb_store_redis_t *self, fb_position_t *head, fb_error_t *error)
 {
-    fb_code_t code = FB_OK;
-    fb_error_t refused = {0}; /* the first refusal says why; EXEC only that there was one */
-    for (int i = 0; code == FB_OK && i < 4; i++) {
-        freeReplyObject(*both);
-        *both = NULL;
-        code = fb_redis_link_reply(self->link, both, error);
-        if (code == FB_OK && (*both)->type == REDIS_REPLY_ERROR && refused.code == FB_OK)
-            fb_fail(&refused, FB_IO, "%s", (*both)->str);
-    }
-    if (code == FB_OK && refused.code != FB_OK)
-        return fb_redis_link_refused(self->link, fb_slice(refused.detail), error);
-    if (code == FB_OK && !is_array(*both, 2))
-        return fb_fail(error, FB_UNAVAILABLE, "Redis at %s gave an answer that no EXEC gives",
+    redisReply *reply = NULL;
+    fb_code_t code = fb_redis_link_reply(self->link, &reply, error);
+    if (code == FB_OK && reply->type == REDIS_REPLY_ERROR)
+        code = fb_redis_link_refused(self->link, reply_slice(reply), error);
+    else if (code == FB_OK && is_array(reply, HEAD_FIELDS) && is_empty_head(reply))
+        code = fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
                        fb_redis_link_name(self->link));
+    else if (code == FB_OK)
+        code = read_head(self, reply, head, error);
+    freeReplyObject(reply);
+    return code;
+}
+
+/* What was asked for. `*again`: the head has moved between the two, so that it is not known of
+ * which epoch the entries are. A failure closes the link where an answer is still to come. */
+static fb_code_t receive_entries(fb_store_redis_t *self, redisReply **entries, fb_position_t *head,
+                                 bool *again, fb_error_t *error)
+{
+    fb_position_t before;
+    fb_code_t code = receive_head(self, &before, error);
+    if (code == FB_OK)
+        code = fb_redis_link_reply(self->link, entries, error);
+    if (code == FB_OK && (*entries)->type == REDIS_REPLY_ERROR)
+        code = fb_redis_link_refused(self->link, reply_slice(*entries), error);
+    if (code != FB_OK) {
+        fb_redis_link_close(self->link);
+        return code;
+    }
+    code = receive_head(self, head, error);
+    *again = code == FB_OK &&
+             (before.revision != head->revision || strcmp(before.chain, head->chain) != 0 ||
+              strcmp(before.epoch, head->epoch) != 0);
     return code;
 }
 
@@ -443,16 +457,6 @@ hand_on(const fb_store_redis_t *self, const redisReply *entries, uint64_t *revis
     return FB_OK;
 }
 
-static fb_code_t check_entries(const fb_store_redis_t *self, const redisReply *both,
-                               uint64_t revision, fb_position_t *head, fb_error_t *error)
-{
-    if (is_array(both->element[0], HEAD_FIELDS) && is_empty_head(both->element[0]))
-        return fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
-                       fb_redis_link_name(self->link));
-    fb_code_t code = read_head(self, both->element[0], head, error);
-    return code == FB_OK ? check_reach(head, both->element[1], revision, error) : code;
-}
-
 static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
                             fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                                   fb_error_t *error),
@@ -466,24 +470,26 @@ static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
         code = ask_entries(self, at, chunk, error);
     *count = 0;
     for (bool more = true; code == FB_OK && more;) {
-        redisReply *both = NULL;
-        code = receive_entries(self, &both, error);
-        if (code == FB_OK)
-            code = check_entries(self, both, at, head, error);
-        size_t left = max - *count - chunk;
-        more = code == FB_OK && left > 0 && both->element[1]->elements == chunk;
+        redisReply *entries = NULL;
+        bool again = false;
+        code = receive_entries(self, &entries, head, &again, error);
+        if (code == FB_OK && !again)
+            code = check_reach(head, entries, at, error);
+        size_t left = again ? max - *count : max - *count - chunk;
+        size_t next = left < READ_CHUNK ? left : READ_CHUNK;
+        more = code == FB_OK && left > 0 && (again || entries->elements == chunk);
         /* Redis reads the next ones while these are handed on. */
         if (more)
-            code = ask_entries(self, at + chunk, left < READ_CHUNK ? left : READ_CHUNK, error);
+            code = ask_entries(self, again ? at : at + chunk, next, error);
         fb_code_t taken = code;
-        if (code == FB_OK)
-            taken = hand_on(self, both->element[1], &at, on_entry, context, error);
+        if (code == FB_OK && !again)
+            taken = hand_on(self, entries, &at, on_entry, context, error);
         if (more && code == FB_OK && taken != FB_OK)
-            fb_redis_link_close(self->link); /* with the answer that nobody wants any more */
+            fb_redis_link_close(self->link); /* with the answers that nobody wants any more */
         code = taken;
         *count = (size_t)(at - revision);
-        chunk = left < READ_CHUNK ? left : READ_CHUNK;
-        freeReplyObject(both);
+        chunk = next;
+        freeReplyObject(entries);
     }
     return code;
 }

@@ -59,8 +59,8 @@ bool fb_publication_parse(fb_slice_t text, fb_publication_t *publication)
         !take_word(&text, revision, sizeof(revision) - 1) ||
         !fb_slice_to_u64(fb_slice(revision), INT64_MAX, &entry->revision) ||
         !take_hex(&text, entry->chain, FB_CHAIN_BYTES, false) ||
-        !take_hex(&text, entry->command, FB_COMMAND_BYTES, false) ||
-        !take_hex(&text, entry->sum, FB_SUM_BYTES, true))
+        !take_hex(&text, entry->sum, FB_SUM_BYTES, true) ||
+        !take_hex(&text, entry->command, FB_COMMAND_BYTES, false))
         return false;
     entry->payload = text;
     return true;
@@ -139,7 +139,7 @@ static fb_code_t listen_on(fb_watch_t *watch, uint64_t *backoff_ms, fb_error_t *
         if (code == FB_OK && push != NULL) {
             code = on_push(watch, push, error);
             asked = false;
-            *backoff_ms = BACKOFF_MS_MIN;
+            *backoff_ms = code == FB_OK ? BACKOFF_MS_MIN : *backoff_ms;
             if (watch->lost && code == FB_OK)
                 fb_log_info("publications of Redis are heard again");
             watch->lost = watch->lost && code != FB_OK;

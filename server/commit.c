@@ -208,10 +208,10 @@ static outcome_t find_outcome(fb_fleet_t *fleet, const batch_t *batch, fb_error_
 /* Somebody else came first. What has been published since is mostly all that is missing. */
 static bool has_heard_why(fb_fleet_t *fleet, const batch_t *batch)
 {
-    bool heard;
+    fb_hearing_t hearing;
     fb_error_t error = {0};
     fleet->stats.stale_total++;
-    return fb_fleet_hear(fleet, &heard, &error) == FB_OK && !still_expected(fleet, batch);
+    return fb_fleet_hear(fleet, &hearing, &error) == FB_OK && !still_expected(fleet, batch);
 }
 
 static fb_code_t send(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error)
@@ -225,6 +225,14 @@ static fb_code_t send(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error
         fb_turns_saw(&fleet->turns, fleet->author, now_ns);
     }
     return code;
+}
+
+static fb_code_t give_up(bool in_doubt, fb_error_t *error)
+{
+    *error = (fb_error_t){0};
+    return fb_fail(error, in_doubt ? FB_OUTCOME_UNKNOWN : FB_CONTENDED, "%s",
+                   in_doubt ? "Redis was lost while the write was on its way to it"
+                            : "other instances wrote first until the time for this write was over");
 }
 
 /* One batch until it is settled, or until the deadline. `*again` asks for a new plan. */
@@ -252,6 +260,8 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
         *again = !in_doubt && code == FB_STALE && has_heard_why(fleet, batch);
         if (*again)
             return FB_OK;
+        if (fb_clock_monotonic_ms() >= deadline_ms)
+            return give_up(in_doubt, error);
         outcome_t outcome = find_outcome(fleet, batch, error);
         if (outcome == LANDED)
             return FB_OK;
@@ -267,8 +277,7 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
             return error->code;
         }
         if (fb_clock_monotonic_ms() >= deadline_ms)
-            return fb_fail(error, in_doubt ? FB_OUTCOME_UNKNOWN : FB_UNAVAILABLE,
-                           "Redis was lost while the write was on its way to it");
+            return give_up(in_doubt, error);
         *error = (fb_error_t){0};
         pause_ms(wait_ms);
         wait_ms = wait_ms * 2 < PAUSE_MS_MAX ? wait_ms * 2 : PAUSE_MS_MAX;
@@ -289,7 +298,7 @@ static void await_turn(fb_fleet_t *fleet, unsigned attempt)
     uint64_t extra_ns =
         parts > 0 ? fb_random_next(&fleet->random_state) % (fleet->turns.slot_ns / 4 * parts) : 0;
     for (;;) {
-        bool heard;
+        fb_hearing_t hearing;
         fb_error_t error = {0};
         uint64_t now_ns = fb_clock_monotonic_ns();
         uint64_t until_ns = fb_turns_next_ns(&fleet->turns, now_ns) + extra_ns;
@@ -298,7 +307,7 @@ static void await_turn(fb_fleet_t *fleet, unsigned attempt)
         if (fleet->news == NULL)
             sleep_until(until_ns);
         else if (fb_news_wait(fleet->news, until_ns) &&
-                 fb_fleet_hear(fleet, &heard, &error) != FB_OK)
+                 fb_fleet_hear(fleet, &hearing, &error) != FB_OK)
             return; /* the attempt itself will tell */
     }
 }
@@ -342,7 +351,7 @@ static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_
         if (code != FB_OK || !again)
             return code;
         if (fb_clock_monotonic_ms() >= deadline_ms)
-            return fb_fail(error, FB_UNAVAILABLE, "other instances wrote first %u times",
+            return fb_fail(error, FB_CONTENDED, "other instances wrote first %u times",
                            attempt + 1);
         await_turn(fleet, attempt);
     }
@@ -367,7 +376,8 @@ fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t c
         fb_code_t code =
             commit_some(fleet, writes + at, left < most ? left : most, deadline_ms, &done, &fault);
         bool is_away = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN;
-        if (code != FB_OK && !is_away && done > 1) {
+        bool is_over = is_away || code == FB_CONTENDED;
+        if (code != FB_OK && !is_over && done > 1) {
             /* Redis refused them for what one of them does (a key of a wrong type, say). Nothing
              * has landed: let each go by itself, so that only that one fails. */
             most = 1;
@@ -376,8 +386,8 @@ fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t c
         }
         if (code != FB_OK)
             fail_all(writes + at, done, &fault);
-        if (is_away) {
-            fault.code = FB_UNAVAILABLE; /* what follows was never sent */
+        if (is_over) {
+            fault.code = is_away ? FB_UNAVAILABLE : code; /* what follows was never sent */
             for (size_t i = at + done; i < count; i++)
                 writes[i]->error = (fb_error_t){0};
             fail_all(writes + at + done, count - at - done, &fault);

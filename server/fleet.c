@@ -100,6 +100,11 @@ const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet)
     return &fleet->stats;
 }
 
+uint32_t fb_fleet_author(const fb_fleet_t *fleet)
+{
+    return fleet->author;
+}
+
 void fb_fleet_set_author(fb_fleet_t *fleet, uint32_t author)
 {
     fb_assert(fleet->current == NULL);

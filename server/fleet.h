@@ -72,6 +72,7 @@ const fb_fleet_stats_t *fb_fleet_stats(const fb_fleet_t *fleet);
 /* Names this process among those that write to the fleet: the first 8 digits of its command ids.
  * Random where nothing is set; before the first load. */
 void fb_fleet_set_author(fb_fleet_t *fleet, uint32_t author);
+uint32_t fb_fleet_author(const fb_fleet_t *fleet);
 /* When it is our turn to write (CLOCK_MONOTONIC); see turns.h. */
 uint64_t fb_fleet_turn_ns(const fb_fleet_t *fleet);
 /* What the store says an acknowledgement is worth. */
@@ -84,16 +85,21 @@ fb_code_t fb_fleet_load(fb_fleet_t *fleet, fb_error_t *error);
 /* Compares heads, and reads what others have written since; where the log does not continue this
  * state, begins a new epoch (unless somebody else has) and loads anew. */
 fb_code_t fb_fleet_catch_up(fb_fleet_t *fleet, fb_error_t *error);
-/* Applies what the news bring, as far as it continues this state; catches up where it does not.
- * `*heard` says whether there was anything. */
-fb_code_t fb_fleet_hear(fb_fleet_t *fleet, bool *heard, fb_error_t *error);
+/* What there was to hear. */
+typedef struct {
+    bool something;
+    bool asked_redis; /* it left a doubt, so heads were compared */
+} fb_hearing_t;
+
+/* Applies what the news bring, as far as it continues this state; catches up where it does not. */
+fb_code_t fb_fleet_hear(fb_fleet_t *fleet, fb_hearing_t *hearing, fb_error_t *error);
 /* The date has turned: a new snapshot of the same revision. */
 void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today);
 
 /* Plans the writes, each upon the ones before it, and commits them together (in several batches
  * where they touch very many days). Afterwards each write has its own answer, and the snapshot that
  * shows what landed is on the shelf. FB_UNAVAILABLE or FB_OUTCOME_UNKNOWN where Redis was lost on
- * the way: the writes that could not be settled have such an error. `deadline_ms` bounds the
- * repetitions. */
+ * the way, FB_CONTENDED where other instances wrote first until `deadline_ms`, which bounds the
+ * repetitions: the writes that could not be settled have such an error. */
 fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
                           uint64_t deadline_ms, fb_error_t *error);

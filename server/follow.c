@@ -197,23 +197,24 @@ static bool hear_one(fb_reading_t *reading, const fb_publication_t *publication)
     return true;
 }
 
-fb_code_t fb_fleet_hear(fb_fleet_t *fleet, bool *heard, fb_error_t *error)
+fb_code_t fb_fleet_hear(fb_fleet_t *fleet, fb_hearing_t *hearing, fb_error_t *error)
 {
     fb_publication_t publication;
     fb_reading_t reading = {.fleet = fleet};
-    *heard = fleet->news != NULL && fb_news_take(fleet->news, &fleet->heard);
-    if (!*heard)
+    bool something = fleet->news != NULL && fb_news_take(fleet->news, &fleet->heard);
+    *hearing = (fb_hearing_t){.something = something};
+    if (!something)
         return FB_OK;
-    bool doubt = fleet->heard.doubt;
+    hearing->asked_redis = fleet->heard.doubt;
     for (unsigned i = 0; i < fleet->heard.rival_count; i++)
         fb_turns_wants(&fleet->turns, fleet->heard.rivals[i], fb_clock_monotonic_ns());
     while (fb_news_next(&fleet->heard, &publication)) {
         if (!hear_one(&reading, &publication)) {
-            doubt = true;
+            hearing->asked_redis = true;
             break;
         }
     }
     if (reading.stage != NULL)
         fb_fleet_put_on_shelf(fleet, &reading.stage);
-    return doubt ? fb_fleet_catch_up(fleet, error) : FB_OK;
+    return hearing->asked_redis ? fb_fleet_catch_up(fleet, error) : FB_OK;
 }

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/memory.h"
 
 struct fb_news {
+    char author[FB_AUTHOR_BYTES + 1];
     void (*on_arrival)(void *context);
     void *context;
     pthread_mutex_t mutex; /* over all below */
@@ -31,6 +33,8 @@ static void on_publication(void *context, const fb_publication_t *publication)
 {
     fb_news_t *news = context;
     fb_slice_t payload = publication->entry.payload;
+    if (memcmp(publication->entry.command, news->author, FB_AUTHOR_BYTES) == 0)
+        return;
     pthread_mutex_lock(&news->mutex);
     size_t bytes = news->bytes.len + sizeof(*publication) + payload.len;
     if (news->count >= FB_NEWS_MAX || bytes > FB_NEWS_BYTES_MAX) {
@@ -62,10 +66,11 @@ static void on_doubt(void *context)
     arrive(news);
 }
 
-fb_news_t *fb_news_create(void (*on_arrival)(void *context), void *context)
+fb_news_t *fb_news_create(uint32_t author, void (*on_arrival)(void *context), void *context)
 {
     fb_news_t *news = fb_alloc_zero(1, sizeof(*news));
     pthread_condattr_t monotonic;
+    snprintf(news->author, sizeof(news->author), "%08x", author);
     news->on_arrival = on_arrival;
     news->context = context;
     pthread_mutex_init(&news->mutex, NULL);

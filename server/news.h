@@ -25,8 +25,9 @@ typedef struct {
     unsigned rival_count;
 } fb_news_batch_t;
 
-/* `on_arrival` is called on the watch's thread, with no lock of ours held. */
-fb_news_t *fb_news_create(void (*on_arrival)(void *context), void *context);
+/* `on_arrival` is called on the watch's thread, with no lock of ours held. What `author` publishes
+ * is no news: the writer has it from the answer of its commit. */
+fb_news_t *fb_news_create(uint32_t author, void (*on_arrival)(void *context), void *context);
 void fb_news_destroy(fb_news_t **news);
 
 /* The sink to give to a watch. */

@@ -50,6 +50,7 @@ fb_status_t fb_status_of_code(fb_code_t code)
     case FB_QUEUE_FULL:
     case FB_UNAVAILABLE:
     case FB_BEHIND:
+    case FB_CONTENDED:
     case FB_OUTCOME_UNKNOWN:
         return (fb_status_t){503, "Service Unavailable"};
     case FB_INTERNAL:
@@ -68,7 +69,7 @@ fb_status_t fb_status_of_code(fb_code_t code)
 unsigned fb_problem_retry_after_s(fb_code_t code)
 {
     bool again = code == FB_UNAVAILABLE || code == FB_BEHIND || code == FB_OUTCOME_UNKNOWN ||
-                 code == FB_QUEUE_FULL || code == FB_TOO_MANY;
+                 code == FB_QUEUE_FULL || code == FB_TOO_MANY || code == FB_CONTENDED;
     return again ? 1 : 0;
 }
 

@@ -25,34 +25,50 @@ static void forget_oldest(fb_turns_t *turns)
     forget(turns, oldest);
 }
 
-void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
+/* The place of an author among the others, which it is given where it has none. */
+static unsigned place_of(fb_turns_t *turns, uint32_t author)
 {
     unsigned at = 0;
-    if (author == turns->self)
-        return;
+    if (turns->count == FB_TURNS_AUTHORS_MAX) {
+        while (at < turns->count && turns->authors[at].id != author)
+            at++;
+        if (at < turns->count)
+            return at;
+        forget_oldest(turns);
+        at = 0;
+    }
     while (at < turns->count && turns->authors[at].id < author)
         at++;
-    if (at < turns->count && turns->authors[at].id == author) {
-        turns->authors[at].seen_ns = now_ns;
-        return;
-    }
-    if (turns->count == FB_TURNS_AUTHORS_MAX) {
-        forget_oldest(turns);
-        fb_turns_wants(turns, author, now_ns);
-        return;
-    }
+    if (at < turns->count && turns->authors[at].id == author)
+        return at;
     memmove(&turns->authors[at + 1], &turns->authors[at],
             (turns->count - at) * sizeof(turns->authors[0]));
-    turns->authors[at].id = author;
-    turns->authors[at].seen_ns = now_ns;
     turns->count++;
+    turns->authors[at].id = author;
+    turns->authors[at].misses = 0;
+    return at;
+}
+
+void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
+{
+    if (author == turns->self)
+        return;
+    unsigned at = place_of(turns, author);
+    turns->authors[at].seen_ns = now_ns;
+    if (turns->authors[at].misses < FB_TURNS_MISSES_MAX)
+        turns->authors[at].misses++;
 }
 
 void fb_turns_saw(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
 {
     turns->last = author;
     turns->last_ns = now_ns;
-    fb_turns_wants(turns, author, now_ns);
+    if (author == turns->self)
+        return;
+    unsigned at = place_of(turns, author);
+    turns->authors[at].seen_ns = now_ns;
+    if (turns->authors[at].misses > 0)
+        turns->authors[at].misses--;
 }
 
 void fb_turns_took(fb_turns_t *turns, uint64_t ns)
@@ -65,14 +81,15 @@ void fb_turns_took(fb_turns_t *turns, uint64_t ns)
 
 uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns)
 {
-    unsigned before = 0; /* active authors whose turn comes before ours */
+    uint64_t wait_ns = 0; /* for those active ones whose turn comes before ours */
     for (unsigned i = 0; i < turns->count; i++) {
         uint32_t id = turns->authors[i].id;
         /* How far behind the last author, on the circle of all ids; the last one itself is all
          * the way around. */
         uint32_t theirs = id - turns->last - 1, ours = turns->self - turns->last - 1;
+        uint64_t slot_ns = turns->slot_ns << turns->authors[i].misses;
         if (theirs < ours && now_ns < turns->authors[i].seen_ns + FB_TURNS_ACTIVE_NS)
-            before++;
+            wait_ns += slot_ns < FB_TURNS_WAIT_NS_MAX ? slot_ns : FB_TURNS_WAIT_NS_MAX;
     }
-    return turns->last_ns + before * turns->slot_ns;
+    return turns->last_ns + wait_ns;
 }

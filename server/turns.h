@@ -12,13 +12,17 @@
  * commit of one author, the next in the order of their ids (which wraps around) goes at once, the
  * one after it once the time of a commit has passed, and so on; the author itself goes last. Who
  * neither wrote nor tried for a while is not waited for. Who then breaks in and comes second is
- * announced by the Function, and has its turn from there on.
+ * announced by the Function, and has its turn from there on. Who comes second again and again is
+ * further from Redis than we: its turn is taken to be twice as long each time, and half as long
+ * after each of its commits.
  *
  * A pure calculation; times are CLOCK_MONOTONIC. One that writes alone never waits. */
 #define FB_TURNS_AUTHORS_MAX 16 /* beyond them the one that was silent longest is forgotten */
 #define FB_TURNS_ACTIVE_NS   200000000 /* who has not written for so long is not waited for */
 #define FB_TURNS_SLOT_NS_MIN 200000
 #define FB_TURNS_SLOT_NS_MAX 10000000
+#define FB_TURNS_MISSES_MAX  6
+#define FB_TURNS_WAIT_NS_MAX 60000000 /* for one of the others */
 
 typedef struct {
     uint32_t self;
@@ -27,6 +31,7 @@ typedef struct {
     uint64_t slot_ns; /* about the time of a commit */
     struct {
         uint32_t id;
+        unsigned misses; /* how often it came second, less its commits */
         uint64_t seen_ns;
     } authors[FB_TURNS_AUTHORS_MAX]; /* others, in the order of their ids */
     unsigned count;

@@ -20,6 +20,7 @@
 
 #define BATCH_MAX        512
 #define TICK_MS          1000 /* without news for so long, heads are compared */
+#define NUDGE_MS         5    /* between comparisons that loops ask for */
 #define RETRY_MS_MIN     50   /* between attempts to reach Redis */
 #define RETRY_MS_MAX     1000
 #define WAIT_ON_LOOPS_MS 100 /* then it looks again whether all loops have the snapshot */
@@ -39,7 +40,8 @@ struct fb_writer {
     fb_write_t *first, **last;
     size_t queued;
     bool has_news; /* the news have something */
-    bool nudged;   /* heads are to be compared at once */
+    bool nudged;   /* heads are to be compared at once, or at nudge_ns */
+    uint64_t nudge_ns;
     bool ready;
     bool stopping;
 };
@@ -140,8 +142,10 @@ static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
 {
     call_t call = {0};
     pthread_mutex_lock(&writer->mutex);
-    while (!writer->stopping && !writer->has_news && !writer->nudged) {
+    while (!writer->stopping && !writer->has_news) {
         uint64_t wake_ns = until_ns;
+        if (writer->nudged)
+            wake_ns = writer->nudge_ns < wake_ns ? writer->nudge_ns : wake_ns;
         if (writer->first != NULL) {
             uint64_t turn_ns = fb_fleet_turn_ns(writer->fleet);
             wake_ns = turn_ns < wake_ns ? turn_ns : wake_ns;
@@ -153,11 +157,24 @@ static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
         pthread_cond_timedwait(&writer->wake, &writer->mutex, &wake);
     }
     call.news = writer->has_news;
-    call.nudge = writer->nudged;
-    writer->has_news = writer->nudged = false;
+    uint64_t now_ns = fb_clock_monotonic_ns();
+    call.nudge = writer->nudged && now_ns >= writer->nudge_ns;
+    if (call.nudge) {
+        writer->nudged = false;
+        writer->nudge_ns = now_ns + NUDGE_MS * 1000000ULL;
+    }
+    writer->has_news = false;
     call.stopping = writer->stopping;
     pthread_mutex_unlock(&writer->mutex);
     return call;
+}
+
+static size_t take_all(fb_writer_t *writer, fb_write_t **batch)
+{
+    pthread_mutex_lock(&writer->mutex);
+    size_t count = take_batch(writer, batch);
+    pthread_mutex_unlock(&writer->mutex);
+    return count;
 }
 
 /* The writes that wait, if it is our turn. `*left`: some still do. */
@@ -253,6 +270,19 @@ static void turn_day(fb_writer_t *writer)
 
 /* --- the thread -------------------------------------------------------------------------- */
 
+/* Redis is away: what still waits has not been sent, and need not wait to be told. */
+static void refuse_waiting(fb_writer_t *writer, fb_write_t **batch, const fb_error_t *error)
+{
+    for (size_t count; (count = take_all(writer, batch)) > 0;) {
+        add_u64(&writer->state.failed_total, count);
+        for (size_t i = 0; i < count; i++) {
+            batch[i]->error = *error;
+            batch[i]->error.code = FB_UNAVAILABLE;
+            batch[i]->on_done(batch[i]);
+        }
+    }
+}
+
 static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
 {
     fb_error_t error = {0};
@@ -269,6 +299,8 @@ static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
             add_u64(&writer->state.failed_total, 1);
         batch[i]->on_done(batch[i]);
     }
+    if (!redis_up(writer))
+        refuse_waiting(writer, batch, &error);
 }
 
 static void follow_log(fb_writer_t *writer)
@@ -284,14 +316,19 @@ static void follow_log(fb_writer_t *writer)
 
 static void hear(fb_writer_t *writer)
 {
-    bool heard;
+    fb_hearing_t hearing;
     fb_error_t error = {0};
-    fb_code_t code = fb_fleet_hear(writer->fleet, &heard, &error);
+    uint64_t begun_ms = fb_clock_monotonic_ms();
+    fb_code_t code = fb_fleet_hear(writer->fleet, &hearing, &error);
     if (code != FB_OK && code != FB_UNAVAILABLE)
         fb_log_error("following the log: %s", error.detail);
-    if (!heard)
+    if (!hearing.something)
         return; /* a commit has heard it already */
-    note_contact(writer, code != FB_UNAVAILABLE, &error);
+    /* What is published says that Redis is there, but not that it would take writes of ours. */
+    if (hearing.asked_redis)
+        note_outcome(writer, code, begun_ms, &error);
+    else if (redis_up(writer))
+        note_contact(writer, true, &error);
     writer->sign_ms = fb_clock_monotonic_ms();
     publish(writer);
 }
@@ -352,7 +389,7 @@ static void *run(void *argument)
         call_t call = wait_for_call(writer, comparison_ms * 1000000);
         turn_day(writer);
         /* What others have written comes first: plans upon an older state would be in vain. */
-        if (call.news)
+        if (call.news && !call.stopping)
             hear(writer);
         size_t count = take_writes(writer, batch, &left);
         if (count > 0)
@@ -388,7 +425,7 @@ fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch
                           fb_error_t *error)
 {
     writer->fleet = fleet;
-    writer->news = fb_news_create(on_news, writer);
+    writer->news = fb_news_create(fb_fleet_author(writer->fleet), on_news, writer);
     const fb_watch_sink_t sink = fb_news_sink(writer->news);
     fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
     if (code != FB_OK)

@@ -27,6 +27,8 @@ class Redis(harness.Redis):
         super().__init__(folder)
         self.path = self.folder / "redis.sock"
         self.paused = False
+        self.forgotten = []  # entries
+        self.forgotten_epochs = []
 
     def start(self):
         # A kill may leave half a write at the end, which nobody was told of.
@@ -84,12 +86,15 @@ class Redis(harness.Redis):
         self.process.send_signal(signal.SIGCONT)
         self.paused = False
 
-    def forget(self, count):
+    def forget(self, count, bare=False):
         """Takes the last commits away, so many that at least `count` changes are gone. Only while
         it is down. Returns the entries that are lost."""
         assert self.process is None, "it runs"
         cut_end(self.file, 0)
-        return cut_end(self.file, count)
+        lost, epochs = cut_end(self.file, count, bare)
+        self.forgotten += lost
+        self.forgotten_epochs += epochs
+        return lost
 
 
 class Instance(harness.Server):

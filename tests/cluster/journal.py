@@ -88,13 +88,17 @@ class Journal:
             self.entries.append(Entry(self.epochs[-1][0], int(words[at][:-2]), fields))
 
 
-def cut_end(path, count):
+def cut_end(path, count, bare=False):
     """Takes away what is not whole, and then whole steps until at least `count` entries are gone
-    (fewer where there are not so many). Returns those."""
+    (fewer where there are not so many); where `bare`, also what followed upon the last that stays,
+    such as the begin of an epoch. Returns those entries, and the epochs that went with them."""
     journal = Journal(path)
     end, kept = journal.end, len(journal.entries)
     if count > 0:
         wanted = max(len(journal.entries) - count, 0)
         end, kept = max(step for step in journal.steps if step[1] <= wanted)
+        if bare:
+            end = min(step[0] for step in journal.steps if step[1] == kept)
     os.truncate(path, end)
-    return journal.entries[kept:]
+    left = Journal(path).epochs if count > 0 else journal.epochs
+    return journal.entries[kept:], [epoch for epoch, _ in journal.epochs[len(left):]]

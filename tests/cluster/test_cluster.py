@@ -125,10 +125,12 @@ class Fault:
         cluster.redis.resume()
 
     def forget_writes(self, play, cluster, instance):
-        """Redis comes back without its last acknowledged writes."""
+        """Redis comes back without its last acknowledged writes: a few, or more than an epoch."""
         cluster.redis.kill()
         self._moment()
-        play.lost += cluster.redis.forget(self.draw.randrange(1, 60))
+        count = self.draw.randrange(1, 60) if self.draw.random() < 0.7 else 400
+        most = len(cluster.redis.journal().entries) - 20  # the load began with some machines
+        cluster.redis.forget(min(count, most), bare=self.draw.random() < 0.5)
         cluster.redis.start()
         play.restarts += 1
 
@@ -140,7 +142,7 @@ class Fault:
         play.wait_for_revision(known + 10)
         cluster.redis.kill()
         latest = cluster.redis.journal().entries[-1].revision
-        play.lost += cluster.redis.forget(latest - known + self.draw.randrange(5, 20))
+        cluster.redis.forget(latest - known + self.draw.randrange(5, 20))
         cluster.redis.start()
         play.restarts += 1
         play.wait_for_revision(latest + 10)
@@ -185,7 +187,7 @@ class Play:
 
     def __init__(self, cluster, load):
         self.cluster, self.load = cluster, load
-        self.lost, self.restarts = [], 0
+        self.restarts = 0
 
     def happen(self, step):
         futures = [_workers.submit(fault.run, self) for fault in step]
@@ -208,7 +210,7 @@ def check_epochs(play, history):
     """A new one for every restart of Redis, and one at most for each time that an instance found
     the log trimmed past what it had; none for nothing."""
     epochs = history.journal.epochs
-    names = {epoch for epoch, _ in epochs} | {entry.epoch for entry in play.lost}
+    names = {epoch for epoch, _ in epochs} | set(play.cluster.redis.forgotten_epochs)
     trimmed = sum(instance.errors().count("the log no longer has")
                   for instance in play.cluster.instances)
     assert len({epoch for epoch, _ in epochs}) == len(epochs), f"an epoch came back: {epochs}"
@@ -242,7 +244,7 @@ def test_round(number, make_cluster, capsys):
     for instance in cluster.instances:
         load.confirm(instance)
     token = cluster.settle()
-    history = History(cluster.redis.journal(), play.lost)
+    history = History(cluster.redis.journal(), cluster.redis.forgotten)
     history.check_tokens()
     lost = history.check_writes(load.writes)
     history.check_counters(len(load.counters))

@@ -407,6 +407,35 @@ def test_a_redis_that_forgot_gets_a_new_epoch_though_nobody_writes(make):
     check_whole(cluster, 100000)
 
 
+@pytest.mark.parametrize("writes", [0, 1, 3])
+def test_an_epoch_whose_begin_redis_forgot_does_not_bring_back_the_one_before(make, writes):
+    """Redis forgets the last writes, and that an epoch began before them."""
+    cluster = make()
+    with connections(cluster) as clients:
+        clients[0].new_machine()
+        first = cluster.settle()
+        cluster.redis.kill()
+        cluster.redis.start()
+        for i in range(1 + writes):
+            made = eventually(lambda: (r := clients[i % 3].post("/v1/machines", {
+                "label": "a", "inventory_id": unique(), "type": "crane"})).status == 201 and r)
+        second = eventually(lambda: (t := cluster.settled()) == made.revision and t, SURELY_S)
+        assert second[0] != first[0]
+        reader = EpochsSeen(cluster.instances)
+        cluster.redis.kill()
+        lost = cluster.redis.forget(1 + writes, bare=True)
+        assert len(lost) == 1 + writes and epochs(cluster) == [first[0]]
+        cluster.redis.start()
+        token = eventually(lambda: (t := cluster.settled()) and t[0] != second[0] and t, SURELY_S)
+        clients[1].new_machine()
+        last = cluster.settle()
+        seen = reader.stop()
+    assert token[1] == first[1] and last == (token[0], token[1] + 1)
+    assert seen == {i: [second[0], token[0]] for i in range(3)}
+    assert epochs(cluster) == [first[0], token[0]]
+    check_whole(cluster, 100000)
+
+
 def test_what_redis_forgot_is_safe_from_an_instance_that_never_saw_it(make):
     """It finds Redis just as it left it, and writes first: its tokens must be new all the same."""
     cluster = make()

@@ -14,8 +14,8 @@ typedef struct {
     fb_position_t position;
 } subject_t;
 
-/* Nobody else writes to it. Some tests change that. */
-static bool is_private = true;
+/* Nobody else writes to it: some tests say so. */
+static bool is_private;
 
 /* The options of the URL are "" or begin with "?". */
 static inline fb_store_t *open_store(const char *fleet, const char *options, unsigned timeout_ms)

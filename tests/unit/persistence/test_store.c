@@ -23,7 +23,8 @@ static fb_store_t *make_redis(uint64_t log_length)
     char fleet[32];
     fb_store_t *store;
     snprintf(fleet, sizeof(fleet), "contract%u", count++);
-    fb_store_redis_options_t options = {fb_private_redis_url(redis), fleet, 5000, log_length, true};
+    fb_store_redis_options_t options = {fb_private_redis_url(redis), fleet, 5000, log_length,
+                                        false};
     assert_ok(fb_store_redis_create(&options, &store, error));
     return store;
 }

@@ -6,6 +6,16 @@
 
 /* What survives the end of Redis, and what another run of it means. */
 
+static fb_code_t follow(void *context, const fb_entry_t *entry, fb_error_t *error)
+{
+    fb_position_t *position = context;
+    (void)error;
+    assert_int_equal(entry->revision, ++position->revision);
+    fb_chain_next(position->chain, entry->command, entry->payload, position->chain);
+    assert_string_equal(entry->chain, position->chain);
+    return FB_OK;
+}
+
 static void restart_redis(subject_t *subject)
 {
     pid_t pid = fb_private_redis_pid(redis);
@@ -27,7 +37,6 @@ static void the_first_commit_to_another_run_of_redis_begins_an_epoch(void **stat
     is_private = false;
     subject_t subject = begin(5000);
     fb_store_t *other = open_store("f", "", 5000);
-    is_private = true;
     fb_position_t head;
     put(&subject, "[]");
     restart_redis(&subject);
@@ -45,9 +54,60 @@ static void the_first_commit_to_another_run_of_redis_begins_an_epoch(void **stat
     end(&subject);
 }
 
+/* Cause: a replica that becomes a master keeps its connections. */
+static void each_commit_looks_whether_the_head_is_of_its_run(void **state)
+{
+    (void)state;
+    is_private = false;
+    subject_t subject = begin(5000);
+    fb_position_t head;
+    put(&subject, "[]");
+    answer(outside, "HSET fb:{f}:head run 0123");
+    assert_code(FB_STALE, commit_text(subject.store, &subject.position, "[]", error));
+    assert_code(FB_STALE, commit_text(subject.store, &subject.position, "[]", error));
+    assert_ok(subject.store->vtable->head(subject.store, &head, error));
+    assert_string_not_equal(head.epoch, subject.position.epoch);
+    assert_int_equal(head.since, 1);
+    strcpy(subject.position.epoch, head.epoch);
+    put(&subject, "[]");
+    end(&subject);
+}
+
+/* Cause: without it, whether Redis has lost something in a restart could not be told. */
+static void who_may_not_ask_for_the_run_writes_nothing(void **state)
+{
+    (void)state;
+    is_private = false;
+    subject_t subject = begin(5000);
+    end(&subject);
+    answer(outside, "ACL SETUSER u reset on >pw ~* &* +@all -info");
+    subject.store = open_store("f", "?user=u&password=pw", 5000);
+    assert_code(FB_UNAVAILABLE, commit_text(subject.store, &subject.position, "[]", error));
+    end(&subject);
+}
+
+/* Cause: Redis refuses even the readings of a MULTI while it has no memory for writes. */
+static void a_redis_without_memory_can_be_read(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    fb_store_t *store = subject.store;
+    fb_position_t head, from = subject.position;
+    size_t count;
+    put(&subject, "[]");
+    answer(outside, "CONFIG SET maxmemory 1");
+    assert_code(FB_UNAVAILABLE, commit_text(store, &subject.position, "[]", error));
+    assert_ok(store->vtable->read(store, 0, 10, follow, &from, &count, &head, error));
+    assert_int_equal(count, 1);
+    answer(outside, "CONFIG SET maxmemory 0");
+    put(&subject, "[]");
+    end(&subject);
+}
+
 static void a_redis_of_our_own_keeps_its_epoch(void **state)
 {
     (void)state;
+    is_private = true;
     subject_t subject = begin(5000);
     put(&subject, "[]");
     restart_redis(&subject);
@@ -104,19 +164,10 @@ static void settle(subject_t *subject, const fb_position_t *hoped)
     }
 }
 
-static fb_code_t follow(void *context, const fb_entry_t *entry, fb_error_t *error)
-{
-    fb_position_t *position = context;
-    (void)error;
-    assert_int_equal(entry->revision, ++position->revision);
-    fb_chain_next(position->chain, entry->command, entry->payload, position->chain);
-    assert_string_equal(entry->chain, position->chain);
-    return FB_OK;
-}
-
 static void what_was_acknowledged_survives_every_kill_of_redis(void **state)
 {
     (void)state;
+    is_private = true;
     chance_t chance = chance_init();
     subject_t subject = begin(5000);
     fb_store_t *store = subject.store;
@@ -175,6 +226,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_commit_to_another_run_of_redis_begins_an_epoch),
+        cmocka_unit_test(each_commit_looks_whether_the_head_is_of_its_run),
+        cmocka_unit_test(who_may_not_ask_for_the_run_writes_nothing),
+        cmocka_unit_test(a_redis_without_memory_can_be_read),
         cmocka_unit_test(a_redis_of_our_own_keeps_its_epoch),
         cmocka_unit_test(what_was_acknowledged_survives_every_kill_of_redis),
     };

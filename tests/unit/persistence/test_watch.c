@@ -194,7 +194,7 @@ static void what_is_no_publication_is_not_read(void **state)
 {
     (void)state;
     static const char whole[] = "0011aabb 42 00000000000000000000000000000001 "
-                                "00000000000000000000000000000002 0000000000000003 [1 2]";
+                                "0000000000000003 00000000000000000000000000000002 [1 2]";
     fb_publication_t publication;
     assert_true(fb_publication_parse(fb_slice(whole), &publication));
     assert_int_equal(publication.entry.revision, 42);

@@ -30,7 +30,7 @@ static inline instance_t instance_create(uint64_t log_length)
     instance.lossy->inner = store_create(log_length);
     instance.fleet = fb_fleet_create(&store, instance.shelf, &fleet_rules);
     assert_null(store);
-    instance.news = fb_news_create(on_arrival, NULL);
+    instance.news = fb_news_create(0, on_arrival, NULL);
     fb_fleet_connect(instance.fleet, instance.news, NULL, NULL);
     if (fb_fleet_load(instance.fleet, &error) != FB_OK)
         fail_msg("%s", error.detail);

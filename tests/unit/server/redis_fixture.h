@@ -55,7 +55,7 @@ static inline fb_store_t *store_create(uint64_t log_length)
     fb_error_t error = {0};
     snprintf(name, sizeof(name), "fleet-%u", fleets);
     const fb_store_redis_options_t options = {fb_private_redis_url(redis), name, 5000, log_length,
-                                              true};
+                                              false};
     if (fb_store_redis_create(&options, &store, &error) != FB_OK)
         fail_msg("%s", error.detail);
     return store;

@@ -42,7 +42,8 @@ static void commit_some(program_t *program)
         add_machine(&batch, promise->inventory_id);
     }
     fb_code_t code = commit(instance, &batch, chance_below(&program->chance, 3) == 0 ? 0 : 100);
-    assert_true(code == FB_OK || code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN);
+    assert_true(code == FB_OK || code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN ||
+                code == FB_CONTENDED);
     for (size_t i = 0; i < batch.count; i++) {
         /* An error was judged upon the writes before it: it stands if they do. */
         first[i].said = code == FB_OK ? batch.writes[i].error.code : code;

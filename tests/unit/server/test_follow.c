@@ -78,12 +78,12 @@ static void tell(instance_t *instance, const fb_publication_t *publication)
 /* Hears what was told; says whether there was anything. */
 static bool hear(instance_t *instance)
 {
-    bool heard;
+    fb_hearing_t hearing;
     fb_error_t error = {0};
-    if (fb_fleet_hear(instance->fleet, &heard, &error) != FB_OK)
+    if (fb_fleet_hear(instance->fleet, &hearing, &error) != FB_OK)
         fail_msg("%s", error.detail);
     fb_shelf_reclaim(instance->shelf);
-    return heard;
+    return hearing.something;
 }
 
 static uint64_t revision_of(const instance_t *instance)

@@ -26,7 +26,7 @@ static void publish(const fb_watch_sink_t *sink, uint64_t revision, const char *
 static void what_arrives_is_taken_in_its_order(void **state)
 {
     (void)state;
-    fb_news_t *news = fb_news_create(on_arrival, NULL);
+    fb_news_t *news = fb_news_create(0xaabbccdd, on_arrival, NULL);
     fb_watch_sink_t sink = fb_news_sink(news);
     fb_news_batch_t batch = {.at = 0};
     fb_publication_t publication;
@@ -62,7 +62,7 @@ static void what_arrives_is_taken_in_its_order(void **state)
 static void what_overflows_leaves_a_doubt(void **state)
 {
     (void)state;
-    fb_news_t *news = fb_news_create(on_arrival, NULL);
+    fb_news_t *news = fb_news_create(0xaabbccdd, on_arrival, NULL);
     fb_watch_sink_t sink = fb_news_sink(news);
     fb_news_batch_t batch = {.at = 0};
     fb_publication_t publication;
@@ -88,10 +88,24 @@ static void what_overflows_leaves_a_doubt(void **state)
     fb_news_destroy(&news);
 }
 
+static void what_is_ones_own_is_no_news(void **state)
+{
+    (void)state;
+    fb_news_t *news = fb_news_create(0xaabbccdd, on_arrival, NULL);
+    fb_watch_sink_t sink = fb_news_sink(news);
+    fb_news_batch_t batch = {.at = 0};
+    const fb_publication_t own = {.entry = {.command = "aabbccdd000000000000000000000000"}};
+    arrivals = 0;
+    sink.on_publication(sink.context, &own);
+    assert_int_equal(arrivals, 0);
+    assert_false(fb_news_take(news, &batch));
+    fb_news_destroy(&news);
+}
+
 static void rivals_are_heard_up_to_a_bound(void **state)
 {
     (void)state;
-    fb_news_t *news = fb_news_create(on_arrival, NULL);
+    fb_news_t *news = fb_news_create(0xaabbccdd, on_arrival, NULL);
     fb_watch_sink_t sink = fb_news_sink(news);
     fb_news_batch_t batch = {.at = 0};
     for (uint32_t i = 0; i < FB_NEWS_RIVALS_MAX + 9; i++)
@@ -115,7 +129,7 @@ static void *doubt_later(void *context)
 static void who_waits_is_woken_or_gives_up(void **state)
 {
     (void)state;
-    fb_news_t *news = fb_news_create(on_arrival, NULL);
+    fb_news_t *news = fb_news_create(0xaabbccdd, on_arrival, NULL);
     fb_watch_sink_t sink = fb_news_sink(news);
     pthread_t thread;
     assert_false(fb_news_wait(news, fb_clock_monotonic_ns() + 1000000));
@@ -132,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_arrives_is_taken_in_its_order),
         cmocka_unit_test(what_overflows_leaves_a_doubt),
+        cmocka_unit_test(what_is_ones_own_is_no_news),
         cmocka_unit_test(rivals_are_heard_up_to_a_bound),
         cmocka_unit_test(who_waits_is_woken_or_gives_up),
     };

@@ -28,6 +28,7 @@ static void every_code_has_the_status_that_the_interface_promises(void **state)
         {FB_QUEUE_FULL, 503},
         {FB_UNAVAILABLE, 503},
         {FB_BEHIND, 503},
+        {FB_CONTENDED, 503},
         {FB_OUTCOME_UNKNOWN, 503},
     };
     int expected[FB_CODE_COUNT];
