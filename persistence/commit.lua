@@ -265,14 +265,15 @@ local function obstacle(batch, log)
 end
 
 -- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; run_id of the
--- Redis that the caller speaks to, or nothing where it does not matter; how many entries the log
--- keeps (0: all); then chain, command, sum and payload of each change.
+-- Redis that the caller speaks to, or nothing where it does not matter; how many microseconds a call
+-- of the caller takes; how many entries the log keeps (0: all); then chain, command, sum and payload
+-- of each change.
 -- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
 -- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
     call = redis.call
-    local log_length = tonumber(args[6])
-    if #args < 10 or (#args - 6) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
+    local log_length = tonumber(args[7])
+    if #args < 11 or (#args - 7) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
         return redis.error_reply('MALFORMED wrong number of arguments')
     end
     local schema, epoch, revision, chain, run =
@@ -286,16 +287,17 @@ local function commit(keys, args)
     local prefix = string.sub(keys[1], 1, -5) -- without 'head'
     local log, channel = prefix .. 'log', prefix .. 'invalidate'
     if epoch ~= args[2] or revision ~= args[3] or chain ~= args[4] then
-        -- Who comes second is announced, so that the others leave it its turn.
+        -- Who comes second is announced, so that the others leave it its turn, and time for it.
         if redis.acl_check_cmd('PUBLISH', channel, '') then
-            call('PUBLISH', channel, 'STALE ' .. string.sub(args[8], 1, AUTHOR_BYTES))
+            call('PUBLISH', channel,
+                'STALE ' .. string.sub(args[9], 1, AUTHOR_BYTES) .. ' ' .. args[6])
         end
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
     local batch = { head_key = keys[1], prefix = prefix, bits = {}, rows = {}, head = {} }
     local changes = {}
-    for at = 7, #args, 4 do
+    for at = 8, #args, 4 do
         local ops, fault = operations_of(args[at + 3], batch)
         if not ops then
             return redis.error_reply('MALFORMED change ' .. #changes + 1 .. ': ' .. fault)
@@ -310,7 +312,7 @@ local function commit(keys, args)
     -- The first write is the one that may still fail: a log that is ahead of its head.
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
-        local at = 3 + 4 * i
+        local at = 4 + 4 * i
         local text = string.format('%.0f', number + i)
         local added = redis.pcall('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])

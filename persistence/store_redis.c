@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "persistence/embedded.h"
@@ -255,10 +256,12 @@ static fb_code_t redis_begin_epoch(fb_store_t *store, const char *ended, fb_posi
 static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
                           const fb_entry_t *entries, size_t count)
 {
-    fb_slice_t *words = fb_alloc((10 + 4 * count) * sizeof(*words));
+    fb_slice_t *words = fb_alloc((11 + 4 * count) * sizeof(*words));
     fb_buffer_t numbers = {0};
     fb_buffer_put_u64(&numbers, expected->revision);
-    size_t split = numbers.len;
+    size_t took_at = numbers.len;
+    fb_buffer_put_u64(&numbers, self->took_us);
+    size_t length_at = numbers.len;
     fb_buffer_put_u64(&numbers, self->log_length);
     words[0] = FB_SLICE("FCALL");
     words[1] = FB_SLICE("fleetbit_commit_1");
@@ -266,17 +269,18 @@ static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
     words[3] = fb_slice(self->head_key);
     words[4] = FB_SLICE(STR(FB_SCHEMA_VERSION));
     words[5] = fb_slice(expected->epoch);
-    words[6] = (fb_slice_t){numbers.at, split};
+    words[6] = (fb_slice_t){numbers.at, took_at};
     words[7] = fb_slice(expected->chain);
     words[8] = self->is_private ? FB_SLICE("") : fb_slice(self->run);
-    words[9] = (fb_slice_t){numbers.at + split, numbers.len - split};
+    words[9] = (fb_slice_t){numbers.at + took_at, length_at - took_at};
+    words[10] = (fb_slice_t){numbers.at + length_at, numbers.len - length_at};
     for (size_t i = 0; i < count; i++) {
-        words[10 + 4 * i] = fb_slice(entries[i].chain);
-        words[11 + 4 * i] = fb_slice(entries[i].command);
-        words[12 + 4 * i] = fb_slice(entries[i].sum);
-        words[13 + 4 * i] = entries[i].payload;
+        words[11 + 4 * i] = fb_slice(entries[i].chain);
+        words[12 + 4 * i] = fb_slice(entries[i].command);
+        words[13 + 4 * i] = fb_slice(entries[i].sum);
+        words[14 + 4 * i] = entries[i].payload;
     }
-    fb_redis_link_append(self->link, words, 10 + 4 * count);
+    fb_redis_link_append(self->link, words, 11 + 4 * count);
     fb_buffer_dispose(&numbers);
     free(words);
 }
@@ -314,6 +318,7 @@ static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
         code = open_for_call(self, error);
     if (code != FB_OK)
         return code;
+    uint64_t begun_ns = fb_clock_monotonic_ns();
     append_commit(self, expected, entries, count);
     code = fb_redis_link_flush(self->link, error);
     if (code != FB_OK)
@@ -324,6 +329,7 @@ static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
         error->code = FB_OUTCOME_UNKNOWN;
         return FB_OUTCOME_UNKNOWN;
     }
+    self->took_us = (fb_clock_monotonic_ns() - begun_ns) / 1000;
     if (code == FB_OK)
         code = commit_answer(self, expected, reply, error);
     freeReplyObject(reply);

@@ -16,6 +16,7 @@ typedef struct {
     fb_redis_link_t *link;
     bool is_private;
     char run[64];     /* run_id of the Redis that the link is to */
+    uint64_t took_us; /* the last commit, to its answer; 0: there was none */
     bool has_library; /* over this connection: commit.lua is loaded, the epoch is of its run */
     fb_buffer_t text; /* the sentence of durability */
 } fb_store_redis_t;

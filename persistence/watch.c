@@ -66,14 +66,13 @@ bool fb_publication_parse(fb_slice_t text, fb_publication_t *publication)
     return true;
 }
 
-/* "STALE AUTHOR" */
-static bool parse_rival(const redisReply *text, uint32_t *author)
+/* "STALE AUTHOR MICROSECONDS" */
+static bool parse_rival(fb_slice_t text, uint32_t *author, uint64_t *took_us)
 {
-    static const char kind[] = "STALE ";
-    const char *digits = text->str + sizeof(kind) - 1;
-    if (text->len != sizeof(kind) - 1 + FB_AUTHOR_BYTES ||
-        memcmp(text->str, kind, sizeof(kind) - 1) != 0 ||
-        strspn(digits, "0123456789abcdef") != FB_AUTHOR_BYTES)
+    char kind[8], digits[FB_AUTHOR_BYTES + 1];
+    if (text.len == 0 || !take_word(&text, kind, sizeof(kind) - 1) || strcmp(kind, "STALE") != 0 ||
+        !take_hex(&text, digits, FB_AUTHOR_BYTES, false) ||
+        !fb_slice_to_u64(text, INT64_MAX, took_us))
         return false;
     *author = (uint32_t)strtoul(digits, NULL, 16);
     return true;
@@ -83,11 +82,13 @@ static void on_message(fb_watch_t *watch, const redisReply *text)
 {
     fb_publication_t publication;
     uint32_t author;
-    if (text->type == REDIS_REPLY_STRING &&
-        fb_publication_parse((fb_slice_t){text->str, text->len}, &publication))
+    uint64_t took_us;
+    bool is_text = text->type == REDIS_REPLY_STRING;
+    const fb_slice_t said = {text->str, is_text ? text->len : 0};
+    if (fb_publication_parse(said, &publication))
         watch->sink.on_publication(watch->sink.context, &publication);
-    else if (text->type == REDIS_REPLY_STRING && parse_rival(text, &author))
-        watch->sink.on_rival(watch->sink.context, author);
+    else if (parse_rival(said, &author, &took_us))
+        watch->sink.on_rival(watch->sink.context, author, took_us);
     else
         watch->sink.on_doubt(watch->sink.context); /* another epoch, or nothing that we know */
 }

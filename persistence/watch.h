@@ -22,8 +22,8 @@ typedef struct {
 typedef struct {
     void *context;
     void (*on_publication)(void *context, const fb_publication_t *publication);
-    /* Somebody wanted to commit, and came second. */
-    void (*on_rival)(void *context, uint32_t author);
+    /* Somebody wanted to commit, and came second; its commits take so long. */
+    void (*on_rival)(void *context, uint32_t author, uint64_t took_us);
     /* Something may have been missed, or cannot be told by a publication: heads should be
      * compared. */
     void (*on_doubt)(void *context);

@@ -206,8 +206,11 @@ fb_code_t fb_fleet_hear(fb_fleet_t *fleet, fb_hearing_t *hearing, fb_error_t *er
     if (!something)
         return FB_OK;
     hearing->asked_redis = fleet->heard.doubt;
-    for (unsigned i = 0; i < fleet->heard.rival_count; i++)
-        fb_turns_wants(&fleet->turns, fleet->heard.rivals[i], fb_clock_monotonic_ns());
+    for (unsigned i = 0; i < fleet->heard.rival_count; i++) {
+        const fb_rival_t *rival = &fleet->heard.rivals[i];
+        fb_turns_wants(&fleet->turns, rival->author, rival->took_us * 1000,
+                       fb_clock_monotonic_ns());
+    }
     while (fb_news_next(&fleet->heard, &publication)) {
         if (!hear_one(&reading, &publication)) {
             hearing->asked_redis = true;

@@ -18,7 +18,7 @@ struct fb_news {
     fb_buffer_t bytes; /* publications one after the other, each with its payload behind it */
     size_t count;
     bool doubt;
-    uint32_t rivals[FB_NEWS_RIVALS_MAX];
+    fb_rival_t rivals[FB_NEWS_RIVALS_MAX];
     unsigned rival_count;
 };
 
@@ -49,12 +49,12 @@ static void on_publication(void *context, const fb_publication_t *publication)
     arrive(news);
 }
 
-static void on_rival(void *context, uint32_t author)
+static void on_rival(void *context, uint32_t author, uint64_t took_us)
 {
     fb_news_t *news = context;
     pthread_mutex_lock(&news->mutex);
     if (news->rival_count < FB_NEWS_RIVALS_MAX)
-        news->rivals[news->rival_count++] = author;
+        news->rivals[news->rival_count++] = (fb_rival_t){author, took_us};
     arrive(news);
 }
 

@@ -16,12 +16,18 @@
 
 typedef struct fb_news fb_news_t;
 
+/* An author who came second, and how long its commits take. */
+typedef struct {
+    uint32_t author;
+    uint64_t took_us;
+} fb_rival_t;
+
 /* All that had arrived. Belongs to the taker. */
 typedef struct {
     fb_buffer_t bytes;
     size_t at;  /* of the next one in `bytes` */
     bool doubt; /* something may have been missed: heads are to be compared */
-    uint32_t rivals[FB_NEWS_RIVALS_MAX]; /* authors who came second, at the last */
+    fb_rival_t rivals[FB_NEWS_RIVALS_MAX];
     unsigned rival_count;
 } fb_news_batch_t;
 

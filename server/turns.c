@@ -45,17 +45,19 @@ static unsigned place_of(fb_turns_t *turns, uint32_t author)
             (turns->count - at) * sizeof(turns->authors[0]));
     turns->count++;
     turns->authors[at].id = author;
+    turns->authors[at].slot_ns = 0;
     turns->authors[at].misses = 0;
     return at;
 }
 
-void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t now_ns)
+void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t took_ns, uint64_t now_ns)
 {
     if (author == turns->self)
         return;
     unsigned at = place_of(turns, author);
     turns->authors[at].seen_ns = now_ns;
-    if (turns->authors[at].misses < FB_TURNS_MISSES_MAX)
+    turns->authors[at].slot_ns = took_ns + took_ns / 4;
+    if (took_ns > FB_TURNS_FAR * turns->slot_ns && turns->authors[at].misses < FB_TURNS_MISSES_MAX)
         turns->authors[at].misses++;
 }
 
@@ -87,7 +89,8 @@ uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns)
         /* How far behind the last author, on the circle of all ids; the last one itself is all
          * the way around. */
         uint32_t theirs = id - turns->last - 1, ours = turns->self - turns->last - 1;
-        uint64_t slot_ns = turns->slot_ns << turns->authors[i].misses;
+        uint64_t slot_ns = turns->authors[i].slot_ns << turns->authors[i].misses;
+        slot_ns = slot_ns > turns->slot_ns ? slot_ns : turns->slot_ns;
         if (theirs < ours && now_ns < turns->authors[i].seen_ns + FB_TURNS_ACTIVE_NS)
             wait_ns += slot_ns < FB_TURNS_WAIT_NS_MAX ? slot_ns : FB_TURNS_WAIT_NS_MAX;
     }

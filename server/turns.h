@@ -12,16 +12,17 @@
  * commit of one author, the next in the order of their ids (which wraps around) goes at once, the
  * one after it once the time of a commit has passed, and so on; the author itself goes last. Who
  * neither wrote nor tried for a while is not waited for. Who then breaks in and comes second is
- * announced by the Function, and has its turn from there on. Who comes second again and again is
- * further from Redis than we: its turn is taken to be twice as long each time, and half as long
- * after each of its commits.
+ * announced by the Function, with the time that its commits take, and has its turn from there on:
+ * who is further from Redis gets a longer one, and one that is twice as long each time that it
+ * comes second all the same, since what it takes there and back is not always the same.
  *
  * A pure calculation; times are CLOCK_MONOTONIC. One that writes alone never waits. */
 #define FB_TURNS_AUTHORS_MAX 16 /* beyond them the one that was silent longest is forgotten */
 #define FB_TURNS_ACTIVE_NS   200000000 /* who has not written for so long is not waited for */
 #define FB_TURNS_SLOT_NS_MIN 200000
 #define FB_TURNS_SLOT_NS_MAX 10000000
-#define FB_TURNS_MISSES_MAX  6
+#define FB_TURNS_FAR         2 /* times as long as ours: then it is further from Redis */
+#define FB_TURNS_MISSES_MAX  4
 #define FB_TURNS_WAIT_NS_MAX 60000000 /* for one of the others */
 
 typedef struct {
@@ -31,7 +32,8 @@ typedef struct {
     uint64_t slot_ns; /* about the time of a commit */
     struct {
         uint32_t id;
-        unsigned misses; /* how often it came second, less its commits */
+        uint64_t slot_ns; /* the time of its commits; 0: not known, about that of ours */
+        unsigned misses;  /* of one that is further from Redis: how often it came second of late */
         uint64_t seen_ns;
     } authors[FB_TURNS_AUTHORS_MAX]; /* others, in the order of their ids */
     unsigned count;
@@ -40,8 +42,8 @@ typedef struct {
 void fb_turns_init(fb_turns_t *turns, uint32_t self);
 /* A commit of somebody, ourselves included, was seen. */
 void fb_turns_saw(fb_turns_t *turns, uint32_t author, uint64_t now_ns);
-/* Somebody wants to write, and was too late. */
-void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t now_ns);
+/* Somebody wants to write, and was too late; its commits take so long (0: not known). */
+void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t took_ns, uint64_t now_ns);
 /* A commit of our own took so long. */
 void fb_turns_took(fb_turns_t *turns, uint64_t ns);
 /* When it is our turn: at once where that is not in the future. */

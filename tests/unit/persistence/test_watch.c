@@ -10,6 +10,7 @@ typedef struct {
     pthread_mutex_t mutex;
     unsigned doubts, publications, rivals;
     uint32_t rival;
+    uint64_t took_us;
     fb_position_t position; /* of the last publication */
     char payload[200];
 } ear_t;
@@ -28,12 +29,13 @@ static void on_publication(void *context, const fb_publication_t *publication)
     pthread_mutex_unlock(&ear->mutex);
 }
 
-static void on_rival(void *context, uint32_t author)
+static void on_rival(void *context, uint32_t author, uint64_t took_us)
 {
     ear_t *ear = context;
     pthread_mutex_lock(&ear->mutex);
     ear->rivals++;
     ear->rival = author;
+    ear->took_us = took_us;
     pthread_mutex_unlock(&ear->mutex);
 }
 
@@ -108,6 +110,7 @@ static void who_comes_second_is_announced(void **state)
     assert_code(FB_STALE, commit_texts(subject.store, &before, 0x1234abcd, texts, 1, error));
     AWAIT(&ear, rivals, 1);
     assert_int_equal(ear.rival, 0x1234abcd);
+    assert_true(ear.took_us > 0); /* as long as the put before took */
     fb_watch_stop(&watching);
     end(&subject);
 }

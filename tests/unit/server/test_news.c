@@ -109,10 +109,11 @@ static void rivals_are_heard_up_to_a_bound(void **state)
     fb_watch_sink_t sink = fb_news_sink(news);
     fb_news_batch_t batch = {.at = 0};
     for (uint32_t i = 0; i < FB_NEWS_RIVALS_MAX + 9; i++)
-        sink.on_rival(sink.context, i);
+        sink.on_rival(sink.context, i, 10 * i);
     assert_true(fb_news_take(news, &batch));
     assert_int_equal(batch.rival_count, FB_NEWS_RIVALS_MAX);
-    assert_int_equal(batch.rivals[3], 3);
+    assert_int_equal(batch.rivals[3].author, 3);
+    assert_int_equal(batch.rivals[3].took_us, 30);
     assert_false(batch.doubt);
     assert_false(fb_news_take(news, &batch));
     fb_news_batch_dispose(&batch);

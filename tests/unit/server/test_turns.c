@@ -51,32 +51,30 @@ static void who_came_second_gets_a_turn(void **state)
     fb_turns_t turns;
     fb_turns_init(&turns, 20);
     fb_turns_saw(&turns, 20, 2 * MS);
-    fb_turns_wants(&turns, 40, 2 * MS);
+    fb_turns_wants(&turns, 40, 0, 2 * MS);
     assert_int_equal(turns.last, 20);
-    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 2 * MS + 2 * turns.slot_ns);
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 2 * MS + turns.slot_ns);
 }
 
-static void who_comes_second_again_and_again_gets_longer_turns(void **state)
+static void who_is_further_from_redis_gets_a_longer_turn(void **state)
 {
     (void)state;
     fb_turns_t turns;
     fb_turns_init(&turns, 20);
     fb_turns_took(&turns, 1 * MS);
     fb_turns_saw(&turns, 20, 2 * MS);
-    uint64_t before = 0;
-    for (int i = 0; i < FB_TURNS_MISSES_MAX; i++) {
-        fb_turns_wants(&turns, 40, 2 * MS);
-        uint64_t wait = fb_turns_next_ns(&turns, 2 * MS) - 2 * MS;
-        assert_true(wait > before || wait == FB_TURNS_WAIT_NS_MAX);
-        before = wait;
-    }
-    fb_turns_wants(&turns, 40, 2 * MS);
-    assert_true(before <= FB_TURNS_WAIT_NS_MAX);
-    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS) - 2 * MS, before);
-    for (int i = 0; i < FB_TURNS_MISSES_MAX; i++)
-        fb_turns_saw(&turns, 40, 2 * MS);
+    fb_turns_wants(&turns, 40, 8 * MS, 2 * MS);
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 22 * MS);
+    fb_turns_wants(&turns, 40, 8 * MS, 2 * MS); /* it was not enough */
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 42 * MS);
+    fb_turns_saw(&turns, 40, 2 * MS);
+    fb_turns_saw(&turns, 40, 2 * MS);
     fb_turns_saw(&turns, 20, 2 * MS);
-    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS) - 2 * MS, turns.slot_ns);
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 12 * MS);
+    fb_turns_wants(&turns, 40, 60000 * MS, 2 * MS);
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 2 * MS + FB_TURNS_WAIT_NS_MAX);
+    fb_turns_wants(&turns, 40, 1, 2 * MS); /* not shorter than ours */
+    assert_int_equal(fb_turns_next_ns(&turns, 2 * MS), 2 * MS + turns.slot_ns);
 }
 
 static void the_length_of_a_turn_is_bounded(void **state)
@@ -133,7 +131,7 @@ static void all_who_always_write_get_their_share(void **state)
         for (unsigned i = 0; i < WRITERS; i++) {
             /* Those who tried before they could hear of it come second, and are announced. */
             for (unsigned k = 0; i != first && when[i] < when[first] + 300000 && k < WRITERS; k++)
-                fb_turns_wants(&turns[k], turns[i].self, when[i]);
+                fb_turns_wants(&turns[k], turns[i].self, 500000, when[i]);
         }
         now = when[first] + 500000;
         wins[first]++;
@@ -153,7 +151,7 @@ int main(void)
         cmocka_unit_test(turns_go_round_by_id),
         cmocka_unit_test(who_is_silent_is_not_waited_for),
         cmocka_unit_test(who_came_second_gets_a_turn),
-        cmocka_unit_test(who_comes_second_again_and_again_gets_longer_turns),
+        cmocka_unit_test(who_is_further_from_redis_gets_a_longer_turn),
         cmocka_unit_test(the_length_of_a_turn_is_bounded),
         cmocka_unit_test(of_too_many_authors_the_most_silent_are_forgotten),
         cmocka_unit_test(all_who_always_write_get_their_share),
