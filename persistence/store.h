@@ -51,6 +51,8 @@ typedef struct {
                         fb_error_t *error);
     /* The highest id that the family ever gave out. */
     void (*on_last_id)(void *context, size_t family, uint32_t id);
+    /* Others need the cores meanwhile: take a little longer, and leave them room. */
+    bool gently;
 } fb_store_sink_t;
 
 /* What there is to load. */

@@ -9,10 +9,11 @@
 
 /* A load asks for many keys ahead of the answers, so that Redis is never idle: rows by HGETALL
  * (which costs Redis less than HMGET of every field), days by GET. */
-#define ROWS_AHEAD   2000 /* commands under way at most; half of them go out at a time */
-#define DAYS_AHEAD   32
-#define FAMILIES_MAX 64
-#define FIELDS_MAX   256
+#define ROWS_AHEAD        2000 /* commands under way at most; half of them go out at a time */
+#define ROWS_AHEAD_GENTLY 64   /* so that Redis works for some tenths of a millisecond at a time */
+#define DAYS_AHEAD        32
+#define FAMILIES_MAX      64
+#define FIELDS_MAX        256
 
 typedef struct {
     fb_store_redis_t *self;
@@ -160,13 +161,13 @@ static fb_code_t pump_rows(const load_t *load, size_t family, row_parser_t *pars
     const redisReply *set = load->sets[family];
     const char *row_name = load->schema->families[family].row_name;
     uint64_t asked = 0, answered = 0;
-    size_t ahead = 0;
+    size_t ahead = 0, ahead_max = load->sink->gently ? ROWS_AHEAD_GENTLY : ROWS_AHEAD;
     bool more = next_id(set, 0, &asked);
     bool waiting = next_id(set, 0, &answered);
     fb_code_t code = FB_OK;
     while (code == FB_OK && waiting) {
-        if (more && ahead <= ROWS_AHEAD / 2) {
-            for (; more && ahead < ROWS_AHEAD; ahead++) {
+        if (more && ahead <= ahead_max / 2) {
+            for (; more && ahead < ahead_max; ahead++) {
                 ask_row(load, row_name, (uint32_t)asked, key);
                 more = next_id(set, asked + 1, &asked);
             }

@@ -14,7 +14,7 @@
 #include "resources/stage.h"
 
 #define LOADS_MAX   3  /* until one is not overtaken by the log's trimming, or another epoch */
-#define RELOAD_NICE 10 /* a reload beside a serving snapshot leaves the cores to the loops */
+#define RELOAD_NICE 19 /* a reload beside a serving snapshot leaves the cores to the loops */
 
 /* Those families that have rows, as the store asks for them. */
 static void make_schema(fb_fleet_t *fleet)
@@ -198,7 +198,7 @@ static fb_code_t load_stage(fb_fleet_t *fleet, fb_stage_t *stage, fb_error_t *er
     const fb_store_vtable_t *store = fleet->store->vtable;
     fb_position_t head;
     loading_t loading = {fleet, stage};
-    const fb_store_sink_t sink = {&loading, on_row, on_day, on_last_id};
+    const fb_store_sink_t sink = {&loading, on_row, on_day, on_last_id, fleet->current != NULL};
     fb_reading_t reading = {.fleet = fleet, .stage = stage, .is_load = true};
     fb_code_t code = store->head(fleet->store, &head, error);
     if (code == FB_OK)

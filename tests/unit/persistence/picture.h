@@ -66,7 +66,7 @@ static inline void picture_on_last_id(void *context, size_t family, uint32_t id)
 static inline char *picture_of(fb_store_t *store)
 {
     picture_t picture = {0};
-    fb_store_sink_t sink = {&picture, picture_on_row, picture_on_day, picture_on_last_id};
+    fb_store_sink_t sink = {&picture, picture_on_row, picture_on_day, picture_on_last_id, false};
     assert_ok(store->vtable->load(store, &picture_schema, &sink, error));
     fb_buffer_put_slice(&picture.text, fb_buffer_slice(&picture.last_ids));
     fb_buffer_put_char(&picture.text, '\0');

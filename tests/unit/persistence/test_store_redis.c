@@ -82,7 +82,7 @@ static void a_load_that_is_given_up_leaves_the_store_usable(void **state)
     put(&subject, payload.at);
     fb_buffer_dispose(&payload);
     picture_t picture = {0};
-    fb_store_sink_t sink = {&picture, refuse_row, picture_on_day, picture_on_last_id};
+    fb_store_sink_t sink = {&picture, refuse_row, picture_on_day, picture_on_last_id, true};
     fb_store_t *store = subject.store;
     assert_code(FB_CONFLICT, store->vtable->load(store, &picture_schema, &sink, error));
     fb_buffer_dispose(&picture.last_ids);
