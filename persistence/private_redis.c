@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "persistence/redis_link.h"
 #include "persistence/redis_process.h"
 
@@ -63,8 +64,7 @@ static bool has_torn_end(const fb_slice_t said)
 
 static void wait_until(fb_private_redis_t *redis, uint64_t deadline_ms)
 {
-    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
-                             .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+    const struct timespec until = fb_clock_timespec(deadline_ms * 1000000);
     pthread_cond_clockwait(&redis->changed, &redis->mutex, CLOCK_MONOTONIC, &until);
 }
 
@@ -260,14 +260,9 @@ static fb_code_t make_url(fb_private_redis_t *redis, fb_error_t *error)
     return FB_OK;
 }
 
-/* The supervisor takes no signals: they are for the threads that the program chose for them. */
 static fb_code_t start_supervisor(fb_private_redis_t *redis, fb_error_t *error)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&redis->supervisor, NULL, supervise, redis);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int failure = fb_thread_start(&redis->supervisor, supervise, redis);
     if (failure != 0)
         return fb_fail(error, FB_IO, "cannot start a thread: %s", strerror(failure));
     return FB_OK;

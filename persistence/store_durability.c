@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "persistence/store_redis_internal.h"
 
-static bool is_text(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
-}
-
 /* What CONFIG GET says of a setting; "" where it says nothing. */
 static const char *setting(const redisReply *reply, const char *name)
 {
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (is_text(reply->element[i]) && is_text(reply->element[i + 1]) &&
+        if (fb_reply_is_text(reply->element[i]) && fb_reply_is_text(reply->element[i + 1]) &&
             strcmp(reply->element[i]->str, name) == 0)
             return reply->element[i + 1]->str;
     }

@@ -24,11 +24,6 @@ static fb_slice_t reply_slice(const redisReply *reply)
     return (fb_slice_t){reply->str, reply->len};
 }
 
-static bool is_text(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
-}
-
 static bool is_array(const redisReply *reply, size_t elements)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == elements;
@@ -36,7 +31,8 @@ static bool is_array(const redisReply *reply, size_t elements)
 
 static bool is_hex(const redisReply *reply, size_t len)
 {
-    return is_text(reply) && reply->len == len && strspn(reply->str, "0123456789abcdef") == len;
+    return fb_reply_is_text(reply) && reply->len == len &&
+           strspn(reply->str, "0123456789abcdef") == len;
 }
 
 fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
@@ -69,10 +65,10 @@ static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_
                           fb_slice(epoch),
                           run};
     fb_code_t code = fb_redis_link_call(self->link, words, 7, reply, error);
-    if (code == FB_OK && is_array(*reply, HEAD_FIELDS) && is_text((*reply)->element[1]) &&
+    if (code == FB_OK && is_array(*reply, HEAD_FIELDS) && fb_reply_is_text((*reply)->element[1]) &&
         strcmp((*reply)->element[1]->str, epoch) == 0)
         fb_log_warning("epoch %s begins at revision %s", epoch,
-                       is_text((*reply)->element[2]) ? (*reply)->element[2]->str : "");
+                       fb_reply_is_text((*reply)->element[2]) ? (*reply)->element[2]->str : "");
     return code;
 }
 
@@ -147,7 +143,7 @@ static void read_head_extras(const redisReply *reply, fb_position_t *head)
     head->since = 0;
     if (is_hex(reply->element[4], FB_SUM_BYTES))
         memcpy(head->sum, reply->element[4]->str, FB_SUM_BYTES + 1);
-    if (is_text(reply->element[5]))
+    if (fb_reply_is_text(reply->element[5]))
         fb_slice_to_u64(reply_slice(reply->element[5]), INT64_MAX, &head->since);
 }
 
@@ -155,8 +151,8 @@ static void read_head_extras(const redisReply *reply, fb_position_t *head)
 static fb_code_t read_head(const fb_store_redis_t *self, const redisReply *reply,
                            fb_position_t *head, fb_error_t *error)
 {
-    if (!is_array(reply, HEAD_FIELDS) || !is_text(reply->element[0]) ||
-        !is_hex(reply->element[1], FB_EPOCH_BYTES) || !is_text(reply->element[2]) ||
+    if (!is_array(reply, HEAD_FIELDS) || !fb_reply_is_text(reply->element[0]) ||
+        !is_hex(reply->element[1], FB_EPOCH_BYTES) || !fb_reply_is_text(reply->element[2]) ||
         !is_hex(reply->element[3], FB_CHAIN_BYTES) ||
         !fb_slice_to_u64(reply_slice(reply->element[2]), INT64_MAX, &head->revision))
         return fb_fail(error, FB_CONFIG, "%s in Redis at %s is not the head of a fleet",
@@ -292,13 +288,13 @@ static fb_code_t commit_answer(fb_store_redis_t *self, const fb_position_t *expe
         return fb_redis_link_refused(self->link, reply_slice(reply), error);
     if (reply->type == REDIS_REPLY_STATUS && fb_slice_is(reply_slice(reply), "OK"))
         return FB_OK;
-    if (is_array(reply, 4) && is_text(reply->element[0]) &&
+    if (is_array(reply, 4) && fb_reply_is_text(reply->element[0]) &&
         fb_slice_is(reply_slice(reply->element[0]), "STALE"))
         return fb_fail(error, FB_STALE, "the log's head is %s.%s, not %s.%llu",
-                       is_text(reply->element[1]) ? reply->element[1]->str : "",
-                       is_text(reply->element[2]) ? reply->element[2]->str : "", expected->epoch,
-                       (unsigned long long)expected->revision);
-    if (is_array(reply, 1) && is_text(reply->element[0]) &&
+                       fb_reply_is_text(reply->element[1]) ? reply->element[1]->str : "",
+                       fb_reply_is_text(reply->element[2]) ? reply->element[2]->str : "",
+                       expected->epoch, (unsigned long long)expected->revision);
+    if (is_array(reply, 1) && fb_reply_is_text(reply->element[0]) &&
         fb_slice_is(reply_slice(reply->element[0]), "RUN")) {
         self->has_library = false; /* so that the next call begins an epoch first */
         return fb_fail(error, FB_STALE, "the log is of another run than Redis at %s",
@@ -341,7 +337,7 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
 {
     bool chain = false, command = false, change = false;
     entry->sum[0] = '\0';
-    if (!is_array(reply, 2) || !is_text(reply->element[0]) ||
+    if (!is_array(reply, 2) || !fb_reply_is_text(reply->element[0]) ||
         reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[1]->elements % 2 != 0)
         return false;
     fb_slice_t id = reply_slice(reply->element[0]);
@@ -351,7 +347,7 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
     for (size_t i = 0; i < reply->element[1]->elements; i += 2) {
         const redisReply *field = reply->element[1]->element[i];
         const redisReply *value = reply->element[1]->element[i + 1];
-        if (!is_text(field) || !is_text(value))
+        if (!fb_reply_is_text(field) || !fb_reply_is_text(value))
             return false;
         if (strcmp(field->str, "chain") == 0 && is_hex(value, FB_CHAIN_BYTES)) {
             memcpy(entry->chain, value->str, FB_CHAIN_BYTES + 1);

@@ -6,7 +6,7 @@
 #include "persistence/redis_link.h"
 #include "persistence/store.h"
 
-/* What store_redis.c and store_load.c share. */
+/* What store_redis.c, store_load.c and store_durability.c share. */
 typedef struct {
     fb_store_t store;
     fb_keys_t keys;
@@ -24,6 +24,11 @@ typedef struct {
 static inline fb_store_redis_t *fb_store_redis(fb_store_t *store)
 {
     return (fb_store_redis_t *)store;
+}
+
+static inline bool fb_reply_is_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
 }
 
 /* Opens the link, for reading. */

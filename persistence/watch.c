@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "persistence/keys.h"
 #include "persistence/redis_link.h"
 
@@ -183,17 +183,6 @@ static void dispose(fb_watch_t *watch)
     free(watch);
 }
 
-/* The thread takes no signals: they are for the threads that the program chose for them. */
-static int start_thread(fb_watch_t *watch)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&watch->thread, NULL, run, watch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failure;
-}
-
 fb_code_t fb_watch_start(const fb_watch_options_t *options, const fb_watch_sink_t *sink,
                          fb_watch_t **watch, fb_error_t *error)
 {
@@ -210,7 +199,7 @@ fb_code_t fb_watch_start(const fb_watch_options_t *options, const fb_watch_sink_
     self->link = fb_redis_link_create(&url, options->timeout_ms);
     fb_redis_url_dispose(&url);
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int failure = self->wake_fd < 0 ? errno : start_thread(self);
+    int failure = self->wake_fd < 0 ? errno : fb_thread_start(&self->thread, run, self);
     if (failure != 0) {
         dispose(self);
         return fb_fail(error, FB_IO, "cannot watch Redis: %s", strerror(failure));

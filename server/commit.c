@@ -177,7 +177,7 @@ static void dispose_batch(batch_t *batch)
 
 static void pause_ms(uint64_t ms)
 {
-    struct timespec pause = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    const struct timespec pause = fb_clock_timespec(ms * 1000000);
     nanosleep(&pause, NULL);
 }
 
@@ -286,7 +286,7 @@ static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms,
 
 static void sleep_until(uint64_t until_ns)
 {
-    const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    const struct timespec until = fb_clock_timespec(until_ns);
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 

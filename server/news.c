@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 struct fb_news {
@@ -69,15 +70,11 @@ static void on_doubt(void *context)
 fb_news_t *fb_news_create(uint32_t author, void (*on_arrival)(void *context), void *context)
 {
     fb_news_t *news = fb_alloc_zero(1, sizeof(*news));
-    pthread_condattr_t monotonic;
     snprintf(news->author, sizeof(news->author), "%08x", author);
     news->on_arrival = on_arrival;
     news->context = context;
     pthread_mutex_init(&news->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&news->arrived, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&news->arrived, NULL);
     return news;
 }
 
@@ -143,10 +140,11 @@ void fb_news_batch_dispose(fb_news_batch_t *batch)
 
 bool fb_news_wait(fb_news_t *news, uint64_t until_ns)
 {
-    const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    const struct timespec until = fb_clock_timespec(until_ns);
     pthread_mutex_lock(&news->mutex);
     while (!is_something(news)) {
-        if (pthread_cond_timedwait(&news->arrived, &news->mutex, &until) == ETIMEDOUT)
+        if (pthread_cond_clockwait(&news->arrived, &news->mutex, CLOCK_MONOTONIC, &until) ==
+            ETIMEDOUT)
             break;
     }
     bool something = is_something(news);

@@ -183,7 +183,7 @@ static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
 /* Waits for a signal that ends us, at most so long; 0: none came. */
 static int wait_for_signal(const serving_t *serving, uint64_t ms)
 {
-    struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    const struct timespec wait = fb_clock_timespec(ms * 1000000);
     int signal = sigtimedwait(&serving->signals, NULL, &wait);
     return signal > 0 ? signal : 0;
 }

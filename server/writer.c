@@ -132,11 +132,6 @@ typedef struct {
     bool news, nudge, stopping; /* stopping: no more writes will come */
 } call_t;
 
-static struct timespec timespec_of(uint64_t ns)
-{
-    return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-}
-
 /* Waits until there is something to do, at most until `until_ns`: news, or writes and our turn. */
 static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
 {
@@ -153,8 +148,8 @@ static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
         uint64_t now_ns = fb_clock_monotonic_ns();
         if (now_ns >= wake_ns)
             break;
-        const struct timespec wake = timespec_of(wake_ns);
-        pthread_cond_timedwait(&writer->wake, &writer->mutex, &wake);
+        const struct timespec wake = fb_clock_timespec(wake_ns);
+        pthread_cond_clockwait(&writer->wake, &writer->mutex, CLOCK_MONOTONIC, &wake);
     }
     call.news = writer->has_news;
     uint64_t now_ns = fb_clock_monotonic_ns();
@@ -217,8 +212,8 @@ void fb_writer_taken(fb_writer_t *writer)
 static void wait_for_loops(fb_writer_t *writer, uint64_t number)
 {
     while (fb_shelf_reached(fb_fleet_shelf(writer->fleet)) < number) {
-        uint64_t ms = fb_clock_monotonic_ms() + WAIT_ON_LOOPS_MS;
-        struct timespec until = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+        const struct timespec until =
+            fb_clock_timespec(fb_clock_monotonic_ns() + WAIT_ON_LOOPS_MS * 1000000ULL);
         sem_clockwait(&writer->taken, CLOCK_MONOTONIC, &until);
     }
 }
@@ -349,10 +344,10 @@ static bool load(fb_writer_t *writer)
         }
         fb_log_error("loading the fleet: %s", error.detail);
         pthread_mutex_lock(&writer->mutex);
-        uint64_t until_ms = fb_clock_monotonic_ms() + wait_ms;
-        struct timespec until = {(time_t)(until_ms / 1000), (long)(until_ms % 1000) * 1000000};
-        while (!writer->stopping &&
-               pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) != ETIMEDOUT)
+        const struct timespec until =
+            fb_clock_timespec(fb_clock_monotonic_ns() + wait_ms * 1000000);
+        while (!writer->stopping && pthread_cond_clockwait(&writer->wake, &writer->mutex,
+                                                           CLOCK_MONOTONIC, &until) != ETIMEDOUT)
             continue;
         bool stopping = writer->stopping;
         pthread_mutex_unlock(&writer->mutex);
@@ -409,15 +404,11 @@ static void *run(void *argument)
 fb_writer_t *fb_writer_create(const fb_writer_config_t *config)
 {
     fb_writer_t *writer = fb_alloc_zero(1, sizeof(*writer));
-    pthread_condattr_t monotonic;
     writer->config = *config;
     writer->last = &writer->first;
     fb_assert(sem_init(&writer->taken, 0, 0) == 0);
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&writer->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&writer->wake, NULL);
     return writer;
 }
 
