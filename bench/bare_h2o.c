@@ -19,8 +19,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench/yardstick.h"
+
 #define HEADERS_MAX    16
-#define BACKLOG        1024
 #define ACCEPTS_A_TURN 32
 
 static struct {
@@ -36,19 +37,13 @@ static struct {
 
 static h2o_accept_ctx_t accepting;
 
-static void fail(const char *what, const char *name)
-{
-    fprintf(stderr, "bare_h2o: %s: %s\n", what, name);
-    exit(1);
-}
-
 /* ---- What is answered ---------------------------------------------------------------------- */
 
 static void add_header(char *line)
 {
     char *colon = strchr(line, ':');
     if (colon == NULL || colon == line || answer.header_count == HEADERS_MAX)
-        fail("no header, or one too many", line);
+        yardstick_fail("no header, or one too many", line);
     h2o_header_t *header = &answer.headers[answer.header_count++];
     size_t len = (size_t)(colon - line);
     const h2o_token_t *token = h2o_lookup_token(line, len);
@@ -65,11 +60,11 @@ static void read_body(const char *name)
     struct stat info;
     FILE *file = fopen(name, "rb");
     if (file == NULL || fstat(fileno(file), &info) != 0)
-        fail("cannot read", name);
+        yardstick_fail("cannot read", name);
     answer.content_length = (size_t)info.st_size;
     answer.body = h2o_iovec_init(h2o_mem_alloc(answer.content_length + 1), answer.content_length);
     if (fread(answer.body.base, 1, answer.body.len, file) != answer.body.len)
-        fail("cannot read", name);
+        yardstick_fail("cannot read", name);
     fclose(file);
 }
 
@@ -78,7 +73,7 @@ static long number(const char *text, long max)
     char *end;
     long value = strtol(text, &end, 10);
     if (end == text || *end != '\0' || value < 0 || value > max)
-        fail("no number, or one out of range", text);
+        yardstick_fail("no number, or one out of range", text);
     return value;
 }
 
@@ -110,7 +105,7 @@ static void read_arguments(int argc, char **argv)
             exit(2);
     }
     if (optind < argc)
-        fail("unexpected argument", argv[optind]);
+        yardstick_fail("unexpected argument", argv[optind]);
 }
 
 /* ---- Answering ----------------------------------------------------------------------------- */
@@ -142,24 +137,6 @@ static void on_accept(h2o_socket_t *listener, const char *error)
     }
 }
 
-static int listen_at(unsigned port)
-{
-    int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-        bind(fd, (struct sockaddr *)&address, len) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-        fail("cannot listen", strerror(errno));
-    }
-    printf("listening on http://127.0.0.1:%u\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
-}
-
 int main(int argc, char **argv)
 {
     h2o_globalconf_t config;
@@ -174,8 +151,8 @@ int main(int argc, char **argv)
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = on_request;
     h2o_context_init(&context, h2o_evloop_create(), &config);
     accepting = (h2o_accept_ctx_t){.ctx = &context, .hosts = config.hosts};
-    h2o_socket_t *listener =
-        h2o_evloop_socket_create(context.loop, listen_at(answer.port), H2O_SOCKET_FLAG_DONT_READ);
+    h2o_socket_t *listener = h2o_evloop_socket_create(context.loop, yardstick_listen(answer.port),
+                                                      H2O_SOCKET_FLAG_DONT_READ);
     h2o_socket_read_start(listener, on_accept);
     for (;;)
         h2o_evloop_run(context.loop, INT32_MAX);

@@ -22,7 +22,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BACKLOG      1024
+#include "bench/yardstick.h"
+
 #define EVENTS_MAX   256
 #define READ_BYTES   16384
 #define COPIES_BYTES 65536 /* answers to requests that came together leave together */
@@ -41,23 +42,17 @@ static struct {
 
 static int poller;
 
-static void fail(const char *what, const char *name)
-{
-    fprintf(stderr, "limit: %s: %s\n", what, name);
-    exit(1);
-}
-
 static void read_answer(const char *name)
 {
     struct stat info;
     FILE *file = fopen(name, "rb");
     if (file == NULL || fstat(fileno(file), &info) != 0 || info.st_size == 0)
-        fail("cannot read", name);
+        yardstick_fail("cannot read", name);
     answer.len = (size_t)info.st_size;
     answer.copies = answer.len < COPIES_BYTES ? COPIES_BYTES / answer.len : 1;
     answer.bytes = malloc(answer.len * answer.copies);
     if (answer.bytes == NULL || fread(answer.bytes, 1, answer.len, file) != answer.len)
-        fail("cannot read", name);
+        yardstick_fail("cannot read", name);
     for (size_t i = 1; i < answer.copies; i++)
         memcpy(answer.bytes + i * answer.len, answer.bytes, answer.len);
     fclose(file);
@@ -69,7 +64,7 @@ static void watch(conn_t *conn, int operation, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = conn};
     if (epoll_ctl(poller, operation, conn->fd, &event) != 0)
-        fail("epoll_ctl", strerror(errno));
+        yardstick_fail("epoll_ctl", strerror(errno));
 }
 
 static void close_conn(conn_t *conn)
@@ -153,30 +148,13 @@ static void on_accept(int listener)
         return;
     conn_t *conn = calloc(1, sizeof(*conn));
     if (conn == NULL)
-        fail("out of memory", strerror(errno));
+        yardstick_fail("out of memory", strerror(errno));
     conn->fd = fd;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     watch(conn, EPOLL_CTL_ADD, EPOLLIN);
 }
 
-/* ---- Listening ------------------------------------------------------------------------------ */
-
-static int listen_at(unsigned port)
-{
-    int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-        bind(fd, (struct sockaddr *)&address, len) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &len) != 0)
-        fail("cannot listen", strerror(errno));
-    printf("listening on http://127.0.0.1:%u\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
-}
+/* ---- The program ---------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {
@@ -195,13 +173,13 @@ int main(int argc, char **argv)
             exit(2);
     }
     if (optind < argc || answer.bytes == NULL || port > 65535)
-        fail("usage", "limit --listen PORT --answer FILE");
+        yardstick_fail("usage", "limit --listen PORT --answer FILE");
     struct epoll_event events[EVENTS_MAX];
     struct epoll_event accepting = {.events = EPOLLIN, .data.ptr = NULL};
     poller = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_at(port);
+    int listener = yardstick_listen(port);
     if (poller < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, listener, &accepting) != 0)
-        fail("epoll", strerror(errno));
+        yardstick_fail("epoll", strerror(errno));
     for (;;) {
         int count = epoll_wait(poller, events, EVENTS_MAX, -1);
         for (int i = 0; i < count; i++) {
