@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/h2_guard.h"
 
-/* What is wrong with HTTP/2 in libh2o 2.2.5, and which function is replaced for it. The library
- * calls its exported functions through its jump table, so one of the same name in the program
- * takes its place, and finds the library's own with dlsym(RTLD_NEXT). A connection belongs to
- * one thread: nothing is locked. tests/unit/server/test_h2_guard.c attacks each fault.
+/* What is wrong with HTTP/2 in libh2o 2.2.5, and which function is replaced for it, in the way
+ * of server/library.h. A connection belongs to one thread: nothing is locked.
+ * tests/unit/server/test_h2_guard.c attacks each fault.
  *
  * h2o_http2_stream_send_pending_data, h2o_http2_stream_reset, h2o_http2_stream_close:
  *   A stream whose last bytes are being written, or that is reset while bytes are, lives on in
@@ -57,9 +56,6 @@
  * CONTINUATION and unknown frames cost 1 to 20 ns a byte, a small request 60 to 90. Peers that
  * are slow are the business of server/sweep.h. */
 
-#include <dlfcn.h>
-#include <elf.h>
-#include <link.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -73,13 +69,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-
-_Static_assert(H2O_VERSION_MAJOR == 2 && H2O_VERSION_MINOR == 2 && H2O_VERSION_PATCH == 5 &&
-                   H2O_LIBRARY_VERSION_MAJOR == 0 && H2O_LIBRARY_VERSION_MINOR == 13 &&
-                   H2O_LIBRARY_VERSION_PATCH == 5,
-               "h2_guard.c replaces functions of exactly this libh2o");
-
-#define LIBRARY_FILE "libh2o-evloop.so.0.13.5"
+#include "server/library.h"
 
 static struct {
     __typeof__(&h2o_socket_read_start) read_start;
@@ -422,84 +412,20 @@ void h2o_http2_stream_close(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
     library.stream_close(conn, stream);
 }
 
-static const struct {
-    const char *name;
-    void **theirs;
-    void *ours;
-} replaced[] = {
-#define REPLACED(function, member)                                                                 \
-    {                                                                                              \
-#function, (void **)&library.member, (void *)function                                      \
-    }
-    REPLACED(h2o_socket_read_start, read_start),
-    REPLACED(h2o_http2_accept, accept),
-    REPLACED(h2o_http2_handle_upgrade, handle_upgrade),
-    REPLACED(h2o_http2_decode_frame, decode_frame),
-    REPLACED(h2o_http2_decode_data_payload, decode_data_payload),
-    REPLACED(h2o_hpack_parse_headers, parse_headers),
-    REPLACED(h2o_http2_stream_send_pending_data, send_pending_data),
-    REPLACED(h2o_http2_stream_reset, stream_reset),
-    REPLACED(h2o_http2_stream_close, stream_close),
-#undef REPLACED
-};
-
-#define REPLACED_COUNT (sizeof(replaced) / sizeof(replaced[0]))
-
-__attribute__((constructor)) static void find_theirs(void)
+__attribute__((constructor)) static void replace(void)
 {
-    for (size_t i = 0; i < REPLACED_COUNT; i++)
-        *replaced[i].theirs = dlsym(RTLD_NEXT, replaced[i].name);
-}
-
-/* What a call of the function from within the library reaches: the entry of its jump table. */
-static const void *reached_from(const struct link_map *map, const char *name)
-{
-    const ElfW(Rela) *relocations = NULL;
-    const ElfW(Sym) *symbols = NULL;
-    const char *names = NULL;
-    size_t bytes = 0;
-    bool with_addends = false;
-    for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
-        const void *at = (const void *)entry->d_un.d_ptr;
-        if (entry->d_tag == DT_JMPREL)
-            relocations = at;
-        else if (entry->d_tag == DT_SYMTAB)
-            symbols = at;
-        else if (entry->d_tag == DT_STRTAB)
-            names = at;
-        else if (entry->d_tag == DT_PLTRELSZ)
-            bytes = entry->d_un.d_val;
-        else if (entry->d_tag == DT_PLTREL)
-            with_addends = entry->d_un.d_val == DT_RELA;
-    }
-    if (relocations == NULL || symbols == NULL || names == NULL || !with_addends)
-        return NULL;
-    for (size_t i = 0; i < bytes / sizeof(*relocations); i++) {
-        const ElfW(Sym) *symbol = &symbols[ELF64_R_SYM(relocations[i].r_info)];
-        if (strcmp(names + symbol->st_name, name) == 0)
-            return *(void *const *)(map->l_addr + relocations[i].r_offset);
-    }
-    return NULL;
-}
-
-fb_code_t fb_h2_guard_check(fb_error_t *error)
-{
-    Dl_info found;
-    struct link_map *map = NULL;
-    char path[PATH_MAX];
-    if (library.accept == NULL ||
-        dladdr1((void *)library.accept, &found, (void **)&map, RTLD_DL_LINKMAP) == 0)
-        return fb_fail(error, FB_CONFIG, "libh2o is not a shared library of this process");
-    const char *file = realpath(map->l_name, path);
-    const char *name = file != NULL ? strrchr(file, '/') : NULL;
-    if (name == NULL || strcmp(name + 1, LIBRARY_FILE) != 0)
-        return fb_fail(error, FB_CONFIG, "%s is loaded, but " LIBRARY_FILE " is needed",
-                       map->l_name);
-    for (size_t i = 0; i < REPLACED_COUNT; i++) {
-        if (*replaced[i].theirs == NULL || reached_from(map, replaced[i].name) != replaced[i].ours)
-            return fb_fail(error, FB_CONFIG, "%s does not call our %s", name + 1, replaced[i].name);
-    }
-    return FB_OK;
+#define REPLACE(function, member)                                                                  \
+    *(void **)&library.member = fb_library_replace(#function, (const void *)function)
+    REPLACE(h2o_socket_read_start, read_start);
+    REPLACE(h2o_http2_accept, accept);
+    REPLACE(h2o_http2_handle_upgrade, handle_upgrade);
+    REPLACE(h2o_http2_decode_frame, decode_frame);
+    REPLACE(h2o_http2_decode_data_payload, decode_data_payload);
+    REPLACE(h2o_hpack_parse_headers, parse_headers);
+    REPLACE(h2o_http2_stream_send_pending_data, send_pending_data);
+    REPLACE(h2o_http2_stream_reset, stream_reset);
+    REPLACE(h2o_http2_stream_close, stream_close);
+#undef REPLACE
 }
 
 void fb_h2_guard_stats(fb_h2_guard_stats_t *stats)

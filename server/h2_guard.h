@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 /* The faults of libh2o 2.2.5's HTTP/2 are closed from outside: h2_guard.c defines functions of the
  * library again, and the library calls them instead of its own. What each is for stands there.
- * It works in every loop of the process without being started; a program has to call
- * fb_h2_guard_check, which also is what makes the linker take it up. */
+ * It works in every loop of the process without being started, where the linker takes it up:
+ * in a program that uses any function of this header. */
 
 enum {
     FB_H2_RESETS_PER_SECOND = 100,       /* of a connection, for as long as it likes … */
@@ -32,10 +33,6 @@ typedef struct {
     uint64_t skipped_frames;   /* of types that HTTP/2 does not know */
     uint64_t refused_upgrades; /* to HTTP/2 after a shutdown had begun: answered in HTTP/1.1 */
 } fb_h2_guard_stats_t;
-
-/* Whether the functions of h2_guard.c really take the place of the library's, and the library is
- * the one they were written for; else FB_CONFIG. Once at start. */
-fb_code_t fb_h2_guard_check(fb_error_t *error);
 
 /* What happened since the process started, in all loops. From any thread. */
 void fb_h2_guard_stats(fb_h2_guard_stats_t *stats);

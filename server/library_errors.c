@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/library_errors.h"
 
-#include <dlfcn.h>
-
 #include "base/assert.h"
 #include "server/h2_guard.h"
+#include "server/library.h"
 #include "server/reply.h"
 
 /* NULL on threads that are no loops of the server. */
@@ -16,12 +15,6 @@ static struct {
     __typeof__(&h2o_send_error_generic) send_error_generic;
     __typeof__(&h2o_send_inline) send_inline;
 } library;
-
-__attribute__((constructor)) static void find_library(void)
-{
-    *(void **)&library.send_error_generic = dlsym(RTLD_NEXT, "h2o_send_error_generic");
-    *(void **)&library.send_inline = dlsym(RTLD_NEXT, "h2o_send_inline");
-}
 
 void fb_library_errors_init(fb_loop_t *loop)
 {
@@ -83,4 +76,12 @@ void h2o_send_inline(h2o_req_t *req, const char *body, size_t len)
     if (failing == req)
         fb_reply_name_problem(req);
     library.send_inline(req, body, len);
+}
+
+__attribute__((constructor)) static void replace(void)
+{
+    *(void **)&library.send_error_generic =
+        fb_library_replace("h2o_send_error_generic", (const void *)h2o_send_error_generic);
+    *(void **)&library.send_inline =
+        fb_library_replace("h2o_send_inline", (const void *)h2o_send_inline);
 }

@@ -209,7 +209,7 @@ static void configure(fb_loop_t *loop)
     const fb_server_t *server = loop->server;
     h2o_globalconf_t *config = &loop->config;
     h2o_config_init(config);
-    config->server_name = h2o_iovec_init(H2O_STRLIT("fleetbit"));
+    config->server_name = h2o_iovec_init(H2O_STRLIT(FB_HEAD_SERVER));
     /* One more, since the library refuses a chunked body of just this size. */
     config->max_request_entity_size = server->body_bytes_max + 1;
     config->handshake_timeout = server->request_ms;

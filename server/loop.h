@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "server/head.h"
 #include "server/instance.h"
 #include "server/memo.h"
 #include "server/parking.h"
@@ -26,7 +27,7 @@
 #define FB_LOOPS_MAX          64
 #define FB_TARGET_BYTES_MAX   8192 /* of a request target */
 #define FB_LISTENERS_MAX      9    /* FB_LISTEN_MAX public ones and the admin one */
-#define FB_REVISION_BYTES_MAX 40   /* "epoch.revision" */
+#define FB_REVISION_BYTES_MAX FB_HEAD_REVISION_MAX
 
 typedef struct fb_server fb_server_t;
 
@@ -47,6 +48,7 @@ typedef struct fb_loop {
     const fb_snapshot_t *snapshot; /* NULL until the fleet is loaded */
     char revision[FB_REVISION_BYTES_MAX];
     size_t revision_len;
+    fb_heads_t heads; /* of its revision, or of none */
     fb_memo_t *memo;
     fb_parking_t parking;
     fb_conns_t conns;

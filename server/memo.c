@@ -9,6 +9,7 @@
 #include "base/memory.h"
 
 #define SLOTS (2 * FB_MEMO_ENTRIES_MAX) /* open addressing, at most half full */
+#define SEEN  (FB_MEMO_ENTRIES_MAX / 4) /* targets that it remembers to have been asked for */
 
 struct fb_memo {
     fb_memo_entry_t *slots[SLOTS];
@@ -16,6 +17,7 @@ struct fb_memo {
     size_t bytes_max;
     size_t hand; /* the slot at which the next eviction looks first */
     size_t entries, bytes;
+    uint16_t seen[SEEN]; /* by some bits of a target's hash, some others */
     fb_loop_metrics_t *metrics;
 };
 
@@ -38,11 +40,6 @@ void fb_memo_destroy(fb_memo_t **memo)
     *memo = NULL;
 }
 
-static size_t entry_bytes(const fb_memo_entry_t *entry)
-{
-    return sizeof(*entry) + entry->target.len + entry->body.len + entry->args.decoded.capacity;
-}
-
 static size_t home(const fb_memo_entry_t *entry)
 {
     return entry->hash % SLOTS;
@@ -61,7 +58,7 @@ static void account(fb_memo_t *memo, ptrdiff_t bytes, int entries)
 static void remove_slot(fb_memo_t *memo, size_t slot)
 {
     fb_memo_entry_t *gone = memo->slots[slot];
-    account(memo, -(ptrdiff_t)entry_bytes(gone), -1);
+    account(memo, -(ptrdiff_t)gone->bytes, -1);
     h2o_mem_release_shared(gone);
     for (size_t next = slot;;) {
         next = (next + 1) % SLOTS;
@@ -116,6 +113,22 @@ static void evict_one(fb_memo_t *memo)
     fb_count(&memo->metrics->memo_evicted, 1);
 }
 
+static bool is_full(const fb_memo_t *memo, size_t bytes)
+{
+    return memo->entries > 0 &&
+           (memo->bytes + bytes > memo->bytes_max || memo->entries >= FB_MEMO_ENTRIES_MAX);
+}
+
+/* Was it asked for lately? From now on it was. */
+static bool note_seen(fb_memo_t *memo, uint64_t hash)
+{
+    uint16_t *seen = &memo->seen[hash >> 32 & (SEEN - 1)];
+    uint16_t tag = (uint16_t)(hash >> 48);
+    bool was_seen = *seen == tag;
+    *seen = tag;
+    return was_seen;
+}
+
 static void on_entry_dispose(void *chunk)
 {
     fb_memo_entry_t *entry = chunk;
@@ -131,7 +144,13 @@ static fb_memo_entry_t *create_entry(fb_slice_t target, fb_args_t *args, fb_buff
     entry->target = h2o_iovec_init((char *)(entry + 1), target.len);
     memcpy(entry->target.base, target.at, target.len);
     *args = (fb_args_t){0};
-    entry->body = h2o_iovec_init(fb_realloc(body->at, body->len), body->len);
+    /* Views reserve about what they need; what they did not is given back. */
+    if (body->capacity - body->len > body->len / 8) {
+        body->at = fb_realloc(body->at, body->len);
+        body->capacity = body->len;
+    }
+    entry->body = h2o_iovec_init(body->at, body->len);
+    entry->bytes = sizeof(*entry) + target.len + body->capacity + entry->args.decoded.capacity;
     *body = (fb_buffer_t){0};
     return entry;
 }
@@ -147,18 +166,19 @@ fb_memo_entry_t *fb_memo_put(fb_memo_t *memo, fb_slice_t target, const fb_snapsh
     entry->view = view;
     entry->route = route;
     fb_etag((fb_slice_t){entry->body.base, entry->body.len}, entry->etag);
+    fb_head_tails_write(entry->head_tails, entry->body.len, entry->etag);
 
-    size_t bytes = entry_bytes(entry);
-    if (bytes > memo->bytes_max / 8)
+    if (entry->bytes > memo->bytes_max / 8)
         return entry;
-    while (memo->entries > 0 &&
-           (memo->bytes + bytes > memo->bytes_max || memo->entries >= FB_MEMO_ENTRIES_MAX))
+    if (is_full(memo, entry->bytes) && !note_seen(memo, entry->hash))
+        return entry;
+    while (is_full(memo, entry->bytes))
         evict_one(memo);
     size_t slot = home(entry);
     while (memo->slots[slot] != NULL)
         slot = (slot + 1) % SLOTS;
     memo->slots[slot] = entry;
-    account(memo, (ptrdiff_t)bytes, 1);
+    account(memo, (ptrdiff_t)entry->bytes, 1);
     h2o_mem_addref_shared(entry);
     return entry;
 }

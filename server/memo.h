@@ -5,6 +5,7 @@
 
 #include "resources/resource.h"
 #include "server/fleet.h"
+#include "server/head.h"
 #include "server/metrics.h"
 
 /* The finished answers of one loop, by the bytes of the request target.
@@ -16,7 +17,11 @@
  * is still being sent keeps its entry alive after the memo has dropped it. Confined to its loop.
  *
  * Bounds: bytes as configured, FB_MEMO_ENTRIES_MAX entries; beyond them the entries go that were
- * not asked for lately (CLOCK: Corbató, "A Paging Experiment with the Multics System", 1968). */
+ * not asked for lately (CLOCK: Corbató, "A Paging Experiment with the Multics System", 1968).
+ * And then an answer gets a place only when its target is asked for a second time before some
+ * 16,000 others: what is asked for once takes no place from what is asked for again, and costs no
+ * more than to make it (the doorkeeper of Einziger, Friedman and Manes, "TinyLFU: A Highly
+ * Efficient Cache Admission Policy", 2017). */
 #define FB_MEMO_ENTRIES_MAX 65536
 
 typedef struct fb_memo fb_memo_t;
@@ -31,7 +36,9 @@ typedef struct {
     bool recent;    /* asked for since the hand last passed */
     h2o_iovec_t target;
     h2o_iovec_t body;
+    size_t bytes; /* that it takes, with all that it owns */
     char etag[FB_ETAG_BYTES + 1];
+    fb_head_tail_t head_tails[FB_HEAD_PROTOCOLS];
 } fb_memo_entry_t;
 
 /* Counts into the memo_* of `metrics`, which outlives it. */

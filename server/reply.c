@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "server/send.h"
 
 #define REQUEST_ID_BYTES     16
 #define REQUEST_ID_BYTES_MAX 128 /* a longer one of a client is replaced */
@@ -129,18 +130,29 @@ static h2o_iovec_t pool_number(h2o_req_t *req, uint64_t number)
     return h2o_iovec_init(text, (size_t)snprintf(text, 21, "%llu", (unsigned long long)number));
 }
 
+/* When Redis was last heard of. */
+static uint64_t contact_ms(const fb_exchange_t *exchange)
+{
+    return fb_count_read(&fb_writer_state(exchange->loop->server->writer)->contact_ms);
+}
+
+/* Is there a snapshot, and Redis too silent to know how old it is? */
+static bool is_stale(const fb_exchange_t *exchange)
+{
+    const fb_writer_state_t *writer = fb_writer_state(exchange->loop->server->writer);
+    bool is_silent = !atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ||
+                     exchange->seen_ns > contact_ms(exchange) * 1000000 + SILENCE_NS;
+    return is_silent && exchange->loop->snapshot != NULL;
+}
+
 static void add_common(fb_exchange_t *exchange)
 {
     h2o_req_t *req = exchange->req;
-    const fb_writer_state_t *writer = fb_writer_state(exchange->loop->server->writer);
-    uint64_t contact_ms = fb_count_read(&writer->contact_ms);
-    bool is_silent = !atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ||
-                     exchange->seen_ns > contact_ms * 1000000 + SILENCE_NS;
     add(req, &name_request_id,
         h2o_iovec_init((char *)(uintptr_t)exchange->id.at, exchange->id.len));
-    if (is_silent && exchange->loop->snapshot != NULL) {
-        uint64_t now_ms = fb_clock_monotonic_ms();
-        uint64_t age_ms = now_ms > contact_ms ? now_ms - contact_ms : 0;
+    if (is_stale(exchange)) {
+        uint64_t now_ms = fb_clock_monotonic_ms(), then_ms = contact_ms(exchange);
+        uint64_t age_ms = now_ms > then_ms ? now_ms - then_ms : 0;
         add(req, &name_staleness, pool_number(req, age_ms));
     }
 }
@@ -168,18 +180,26 @@ static void begin(fb_exchange_t *exchange, fb_status_t status)
     add_common(exchange);
 }
 
+static bool wants_body(const h2o_req_t *req)
+{
+    return !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+}
+
+/* Once it is sent: the request may be gone. */
+static void account(fb_loop_t *loop, unsigned route, int status, uint64_t begun_ns)
+{
+    fb_metrics_request(&loop->metrics, route, status, fb_clock_monotonic_ns() - begun_ns);
+}
+
 static void finish(fb_exchange_t *exchange, h2o_iovec_t body)
 {
     static h2o_generator_t generator = {NULL, NULL};
+    fb_exchange_t done = *exchange;
     h2o_req_t *req = exchange->req;
     int status = req->res.status;
-    bool head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
-    fb_loop_t *loop = exchange->loop;
-    unsigned route = exchange->route;
-    uint64_t begun_ns = exchange->begun_ns;
     h2o_start_response(req, &generator);
-    h2o_send(req, &body, head || body.len == 0 ? 0 : 1, H2O_SEND_STATE_FINAL);
-    fb_metrics_request(&loop->metrics, route, status, fb_clock_monotonic_ns() - begun_ns);
+    h2o_send(req, &body, body.len > 0 && wants_body(req) ? 1 : 0, H2O_SEND_STATE_FINAL);
+    account(done.loop, done.route, status, done.begun_ns);
 }
 
 /* A copy on the request's pool, so that the buffer can go. */
@@ -205,15 +225,49 @@ static bool is_known(h2o_req_t *req, const fb_memo_entry_t *entry)
     return false;
 }
 
-void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)
+/* May the answer have a head that is ready? Not where something is in it that others do not have.
+ */
+static bool is_usual(const fb_exchange_t *exchange)
+{
+    const h2o_req_t *req = exchange->req;
+    bool is_kept = req->version >= 0x200 || (req->http1_is_persistent && !exchange->loop->leaving);
+    return is_kept && !is_stale(exchange);
+}
+
+static const fb_heads_t *heads_of_now(fb_loop_t *loop)
+{
+    fb_heads_t *heads = &loop->heads;
+    int64_t now_s = h2o_get_timestamp(&loop->context, NULL, NULL)->tv_sec;
+    if (heads->date_s != now_s || heads->serial != loop->snapshot->serial)
+        fb_heads_write(heads, now_s, loop->context._timestamp_cache.value->rfc1123,
+                       loop->snapshot->serial, (fb_slice_t){loop->revision, loop->revision_len});
+    return heads;
+}
+
+static void send_ready(fb_exchange_t *exchange, const fb_memo_entry_t *entry, bool known)
 {
     h2o_req_t *req = exchange->req;
-    bool known = is_known(req, entry);
-    exchange->route = entry->route;
-    h2o_mem_link_shared(&req->pool, entry);
+    fb_loop_t *loop = exchange->loop;
+    uint64_t begun_ns = exchange->begun_ns;
+    unsigned route = entry->route;
+    fb_status_t status = fb_status_of_success(known ? FB_SUCCESS_NOT_MODIFIED : FB_SUCCESS_OK);
+    fb_head_protocol_t protocol = req->version >= 0x200 ? FB_HEAD_HTTP2 : FB_HEAD_HTTP1;
+    char *head = h2o_mem_alloc_pool(&req->pool, FB_HEAD_BYTES_MAX);
+    size_t len =
+        fb_head_write(head, heads_of_now(loop), protocol, known, exchange->id, entry->head_tails);
+    bool has_body = !known && wants_body(req);
+    fb_send_ready(req, status.code, h2o_iovec_init(head, len),
+                  has_body ? entry->body : h2o_iovec_init(NULL, 0));
+    account(loop, route, status.code, begun_ns);
+}
+
+/* As send_ready, field by field. */
+static void send_entry(fb_exchange_t *exchange, const fb_memo_entry_t *entry, bool known)
+{
+    h2o_req_t *req = exchange->req;
     begin(exchange, fb_status_of_success(known ? FB_SUCCESS_NOT_MODIFIED : FB_SUCCESS_OK));
     add_revision(exchange);
-    add(req, &H2O_TOKEN_ETAG->buf, h2o_iovec_init(entry->etag, FB_ETAG_BYTES));
+    add(req, &H2O_TOKEN_ETAG->buf, h2o_iovec_init((char *)(uintptr_t)entry->etag, FB_ETAG_BYTES));
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_cache);
     if (known) {
         finish(exchange, h2o_iovec_init(NULL, 0));
@@ -222,6 +276,18 @@ void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
     req->res.content_length = entry->body.len;
     finish(exchange, entry->body);
+}
+
+void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)
+{
+    h2o_req_t *req = exchange->req;
+    bool known = is_known(req, entry);
+    exchange->route = entry->route;
+    h2o_mem_link_shared(&req->pool, entry);
+    if (is_usual(exchange))
+        send_ready(exchange, entry, known);
+    else
+        send_entry(exchange, entry, known);
 }
 
 static h2o_iovec_t position_text(h2o_req_t *req, const fb_position_t *position)

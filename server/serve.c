@@ -17,8 +17,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "resources/registry.h"
-#include "server/h2_guard.h"
 #include "server/home.h"
+#include "server/library.h"
 #include "server/listen.h"
 #include "server/loop.h"
 #include "server/run.h"
@@ -328,7 +328,7 @@ fb_exit_t fb_serve(const fb_options_t *options)
     fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
     fb_instance_init(&serving.server.instance, options);
     block_signals(&serving);
-    fb_code_t code = fb_h2_guard_check(&error);
+    fb_code_t code = fb_library_check(&error);
     if (code == FB_OK)
         code = fb_zone_set(options->zone, &error);
     if (code == FB_OK)

@@ -8,6 +8,7 @@
 #include <h2o/cache_digests.h>
 
 #include "server/h2_guard.h"
+#include "server/library.h"
 
 static atomic_uint digests_loaded;
 
@@ -37,7 +38,7 @@ static void the_library_calls_the_guard(void **state)
 {
     fb_error_t error = {0};
     (void)state;
-    assert_int_equal(fb_h2_guard_check(&error), FB_OK);
+    assert_int_equal(fb_library_check(&error), FB_OK);
 }
 
 /* Cause: update_stream_output_window asserts that a stream whose window becomes positive is not

@@ -2,6 +2,7 @@
 #include "tests/unit/server/h2o_fixture.h"
 
 #include "server/h2_guard.h"
+#include "server/library.h"
 #include "tests/unit/random.h"
 
 static void put_u32(uint8_t *at, uint32_t value)
@@ -115,7 +116,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_frames_neither_end_nor_hang_the_server,
                                         fixture_setup, fixture_teardown),
     };
-    if (fb_h2_guard_check(&error) != FB_OK)
+    if (fb_library_check(&error) != FB_OK)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
