@@ -151,6 +151,19 @@ static void put_connections(fb_buffer_t *out, const fb_server_t *server)
     put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
 
+static void put_access_log(fb_buffer_t *out, const fb_server_t *server)
+{
+    fb_access_counts_t counts = fb_access_log_counts(server->access_log);
+    const sample_t samples[] = {
+        {"fleetbit_access_log_lines_total", "counter", "Lines of the access log.",
+         (double)counts.lines},
+        {"fleetbit_access_log_dropped_total", "counter",
+         "Lines that the access log lacks, for want of room or because it could not be written.",
+         (double)counts.dropped},
+    };
+    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+}
+
 static void answer_metrics(fb_exchange_t *exchange)
 {
     const fb_server_t *server = exchange->loop->server;
@@ -164,6 +177,7 @@ static void answer_metrics(fb_exchange_t *exchange)
     put_coherence(&out, fb_writer_state(server->writer));
     put_loops(&out, server);
     put_connections(&out, server);
+    put_access_log(&out, server);
     fb_metrics_put_requests(&out, loops, server->loop_count);
     fb_metrics_put_process(&out);
     fb_reply_text(exchange, "text/plain; version=0.0.4; charset=utf-8", &out);

@@ -240,6 +240,10 @@ static void init(fb_loop_t *loop)
     limits.stall_ms = server->stall_ms;
     loop->connections_max = server->connections_max / server->loop_total;
     fb_conns_init(&loop->conns, &limits, on_connection_closed, loop);
+    if (server->access_log != NULL) {
+        fb_conns_keep_clients(&loop->conns);
+        loop->accesses = fb_access_log_ring(server->access_log, loop->number);
+    }
     for (unsigned i = 0; i < server->listener_count; i++)
         listen_at(loop, server->listeners[i], loop->public_hosts);
     if (loop->number == 0 && server->admin_listener >= 0)

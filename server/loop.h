@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "server/access_log.h"
 #include "server/head.h"
 #include "server/instance.h"
 #include "server/memo.h"
@@ -52,6 +53,7 @@ typedef struct fb_loop {
     fb_memo_t *memo;
     fb_parking_t parking;
     fb_conns_t conns;
+    fb_access_ring_t *accesses; /* NULL: there is no access log */
     size_t connections_max;
     fb_loop_metrics_t metrics;
     size_t pending_writes;              /* that the writer has not answered yet */
@@ -64,6 +66,7 @@ struct fb_server {
     fb_instance_t instance;
     fb_writer_t *writer;
     fb_shelf_t *shelf;
+    fb_access_log_t *access_log; /* NULL: none */
     fb_loop_t *loops[FB_LOOPS_MAX];
     unsigned loop_count;  /* that run */
     unsigned loop_total;  /* that there will be */

@@ -65,6 +65,26 @@ unsigned fb_metrics_route(const void *view_or_command)
     return each_route(is_wanted, (void *)(uintptr_t)view_or_command);
 }
 
+typedef struct {
+    unsigned number;
+    const char *path;
+} wanted_t;
+
+static bool has_number(void *context, unsigned number, const void *route, const char *method,
+                       const char *path)
+{
+    wanted_t *wanted = context;
+    (void)route, (void)method;
+    wanted->path = path;
+    return number == wanted->number;
+}
+
+const char *fb_metrics_route_path(unsigned route)
+{
+    wanted_t wanted = {.number = route};
+    return each_route(has_number, &wanted) != 0 ? wanted.path : NULL;
+}
+
 void fb_metrics_put_head(fb_buffer_t *out, const char *name, const char *type, const char *help)
 {
     fb_buffer_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);

@@ -49,6 +49,8 @@ void fb_metrics_request(fb_loop_metrics_t *metrics, unsigned route, int status,
 
 /* The number of a view or a command, by its address in the registry. */
 unsigned fb_metrics_route(const void *view_or_command);
+/* The path of a route, as "/v1/machines/{id}"; NULL where there is none of that number. */
+const char *fb_metrics_route_path(unsigned route);
 
 /* Appends one sample of the Prometheus text format (version 0.0.4), with its HELP and TYPE lines
  * before it. `labels` NULL: none. */

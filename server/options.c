@@ -147,6 +147,9 @@ static const fb_setting_t settings[] = {
      .help = "how long a call to Redis may take"},
     {"log.level", TEXT(log_level), .initial = "info", .check = check_log_level,
      .help = "what is written to stderr: error, warning, info or debug"},
+    {"log.access", FLAG("--access-log", "PATH", SERVE), TEXT(log_access),
+     .help = "where each answer gets a line of JSON: a file, or \"-\" for stdout; without one, "
+             "nowhere"},
     {"log.length", NUMBER(INTEGER, redis_log_length, 1, 1000000000), .initial = "100000",
      .help = "how many changes the log in Redis keeps; who lags further loads everything"},
     {"limits.connections", NUMBER(INTEGER, limits_connections, 0, 1000000), .initial = "0",

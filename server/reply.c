@@ -185,10 +185,32 @@ static bool wants_body(const h2o_req_t *req)
     return !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
 }
 
+/* The record of the access, before the answer is sent; account ends it. */
+static void note_access(const fb_exchange_t *exchange, int status, size_t body_bytes)
+{
+    const h2o_req_t *req = exchange->req;
+    if (exchange->loop->accesses == NULL)
+        return;
+    const fb_access_t access = {
+        .id = exchange->id,
+        .method = {req->input.method.base, req->input.method.len},
+        .target = {req->input.path.base, req->input.path.len},
+        .client = fb_conn_client(fb_conn_of(exchange->req)),
+        .body_bytes = body_bytes,
+        .version = (unsigned)req->version,
+        .status = (unsigned)status,
+        .route = exchange->route,
+    };
+    fb_access_ring_begin(exchange->loop->accesses, &access);
+}
+
 /* Once it is sent: the request may be gone. */
 static void account(fb_loop_t *loop, unsigned route, int status, uint64_t begun_ns)
 {
-    fb_metrics_request(&loop->metrics, route, status, fb_clock_monotonic_ns() - begun_ns);
+    uint64_t ended_ns = fb_clock_monotonic_ns();
+    fb_metrics_request(&loop->metrics, route, status, ended_ns - begun_ns);
+    if (loop->accesses != NULL)
+        fb_access_ring_end(loop->accesses, ended_ns, ended_ns - begun_ns);
 }
 
 static void finish(fb_exchange_t *exchange, h2o_iovec_t body)
@@ -197,8 +219,10 @@ static void finish(fb_exchange_t *exchange, h2o_iovec_t body)
     fb_exchange_t done = *exchange;
     h2o_req_t *req = exchange->req;
     int status = req->res.status;
+    bool has_body = body.len > 0 && wants_body(req);
+    note_access(exchange, status, has_body ? body.len : 0);
     h2o_start_response(req, &generator);
-    h2o_send(req, &body, body.len > 0 && wants_body(req) ? 1 : 0, H2O_SEND_STATE_FINAL);
+    h2o_send(req, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
     account(done.loop, done.route, status, done.begun_ns);
 }
 
@@ -256,6 +280,7 @@ static void send_ready(fb_exchange_t *exchange, const fb_memo_entry_t *entry, bo
     size_t len =
         fb_head_write(head, heads_of_now(loop), protocol, known, exchange->id, entry->head_tails);
     bool has_body = !known && wants_body(req);
+    note_access(exchange, status.code, has_body ? entry->body.len : 0);
     fb_send_ready(req, status.code, h2o_iovec_init(head, len),
                   has_body ? entry->body : h2o_iovec_init(NULL, 0));
     account(loop, route, status.code, begun_ns);
@@ -368,8 +393,8 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
     begin(exchange, status);
     add_revision(exchange);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
-    fb_metrics_request(&exchange->loop->metrics, exchange->route, status.code,
-                       fb_clock_monotonic_ns() - exchange->begun_ns);
+    note_access(exchange, status.code, body.len - 1);
+    account(exchange->loop, exchange->route, status.code, exchange->begun_ns);
     return pool_body(req, &body).base;
 }
 

@@ -20,7 +20,8 @@ fb_exit_t fb_exit_of(fb_code_t code);
 /* A line on stderr. What a text from outside holds does not steer a terminal. */
 void fb_print_error(const char *text);
 
-/* Runs until SIGTERM or SIGINT. Announces on stdout, one line each, where it listens. */
+/* Runs until SIGTERM or SIGINT. Announces on stdout, one line each, where it listens; on stderr
+ * where the access log has stdout. */
 fb_exit_t fb_serve(const fb_options_t *options);
 /* Adds a synthetic fleet to the fleet that is there. */
 fb_exit_t fb_seed(const fb_options_t *options);

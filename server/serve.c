@@ -58,18 +58,27 @@ static fb_code_t listen_all(serving_t *serving, fb_error_t *error)
     return fb_listen(options->admin, &serving->server.admin_listener, error);
 }
 
+/* Is there an access log, and has it stdout? */
+static bool logs_to_stdout(const serving_t *serving)
+{
+    const char *path = serving->options->log_access;
+    return path != NULL && strcmp(path, "-") == 0;
+}
+
+/* To stdout, which belongs to the access log alone where it goes there. */
 static void announce(const serving_t *serving)
 {
     char name[64];
+    FILE *out = logs_to_stdout(serving) ? stderr : stdout;
     for (unsigned i = 0; i < serving->listener_count; i++) {
         fb_listen_name(serving->listeners[i], name, sizeof(name));
-        printf("listening on http://%s\n", name);
+        fprintf(out, "listening on http://%s\n", name);
     }
     if (serving->server.admin_listener >= 0) {
         fb_listen_name(serving->server.admin_listener, name, sizeof(name));
-        printf("admin on http://%s\n", name);
+        fprintf(out, "admin on http://%s\n", name);
     }
-    fflush(stdout);
+    fflush(out);
 }
 
 /* The loops have duplicates of their own: a socket listens until the last one is closed. */
@@ -180,12 +189,15 @@ static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
 
 /* --- the life of a server ---------------------------------------------------------------- */
 
-/* Waits for a signal that ends us, at most so long; 0: none came. */
+/* Waits for a signal that ends us, at most so long; 0: none came. SIGHUP comes where an access log
+ * is a file, for logrotate. */
 static int wait_for_signal(const serving_t *serving, uint64_t ms)
 {
     const struct timespec wait = fb_clock_timespec(ms * 1000000);
     int signal = sigtimedwait(&serving->signals, NULL, &wait);
-    return signal > 0 ? signal : 0;
+    if (signal == SIGHUP)
+        fb_access_log_reopen(serving->server.access_log);
+    return signal > 0 && signal != SIGHUP ? signal : 0;
 }
 
 /* Has one come that nobody has waited for yet? It stays pending. */
@@ -308,6 +320,8 @@ static void end(serving_t *serving)
     fb_writer_destroy(&server->writer);
     fb_home_dispose(&serving->home);
     fb_shelf_destroy(&server->shelf);
+    if (server->access_log != NULL)
+        fb_access_log_destroy(&server->access_log);
     fb_log_info("ended");
 }
 
@@ -317,6 +331,8 @@ static void block_signals(serving_t *serving)
     sigemptyset(&serving->signals);
     sigaddset(&serving->signals, SIGTERM);
     sigaddset(&serving->signals, SIGINT);
+    if (serving->options->log_access != NULL && !logs_to_stdout(serving))
+        sigaddset(&serving->signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &serving->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -335,6 +351,9 @@ fb_exit_t fb_serve(const fb_options_t *options)
         code = set_limits(&serving, &error);
     if (code == FB_OK)
         code = listen_all(&serving, &error);
+    if (code == FB_OK && options->log_access != NULL)
+        code = fb_access_log_create(options->log_access, (unsigned)options->threads,
+                                    &serving.server.access_log, &error);
     if (code == FB_OK) {
         start_loops(&serving);
         announce(&serving);

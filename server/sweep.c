@@ -37,7 +37,8 @@ typedef struct {
 
 struct fb_conn {
     fb_conns_t *owner;
-    h2o_socket_t *sock; /* NULL once it is closed and a write still goes on */
+    fb_client_t *client; /* NULL: nobody asks */
+    h2o_socket_t *sock;  /* NULL once it is closed and a write still goes on */
     fb_conn_t *previous, *next;
     unsigned writes;
     bool shut;
@@ -75,7 +76,9 @@ static void on_socket_close(void *data)
     if (conn->next != NULL)
         conn->next->previous = conn->previous;
     free(conn->stalled);
+    free(conn->client);
     conn->stalled = NULL;
+    conn->client = NULL;
     conn->sock = NULL;
     if (conn->writes == 0)
         free(conn);
@@ -84,12 +87,22 @@ static void on_socket_close(void *data)
         conns->on_closed(conns->data);
 }
 
+void fb_conns_keep_clients(fb_conns_t *conns)
+{
+    conns->keeps_clients = true;
+}
+
 void fb_conns_add(fb_conns_t *conns, h2o_socket_t *sock)
 {
     fb_assert(sock->on_close.cb == NULL && sock->ssl == NULL);
     fb_conn_t *conn = fb_alloc_zero(1, sizeof(*conn));
     conn->owner = conns;
     conn->sock = sock;
+    /* Now, since who has gone by the time of an answer is not known any more. */
+    if (conns->keeps_clients) {
+        conn->client = fb_alloc(sizeof(*conn->client));
+        fb_client_read(conn->client, h2o_socket_get_fd(sock));
+    }
     conn->next = conns->first;
     if (conn->next != NULL)
         conn->next->previous = conn;
@@ -361,6 +374,12 @@ fb_conn_t *fb_conn_of(h2o_req_t *req)
     const h2o_socket_t *sock = req->conn->callbacks->get_socket(req->conn);
     fb_assert(sock->on_close.cb == on_socket_close);
     return sock->on_close.data;
+}
+
+const fb_client_t *fb_conn_client(const fb_conn_t *conn)
+{
+    static const fb_client_t nobody = {.len = 0};
+    return conn->client != NULL ? conn->client : &nobody;
 }
 
 bool fb_conn_write_begin(fb_conn_t *conn)

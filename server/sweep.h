@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/client.h"
+
 /* The connections of a loop: how many there are, which writes they wait for, and the sweep of those
  * that are too slow, which libh2o keeps for ever. Everything belongs to the thread of the loop,
  * except fb_conns_counts.
@@ -53,6 +55,7 @@ typedef struct {
     fb_conns_limits_t limits;
     void (*on_closed)(void *data);
     void *data;
+    bool keeps_clients;
     fb_conn_t *first;
     _Atomic uint64_t open, slow_readers, slow_requests;
 } fb_conns_t;
@@ -62,6 +65,9 @@ void fb_conns_init(fb_conns_t *conns, const fb_conns_limits_t *limits,
                    void (*on_closed)(void *data), void *data);
 /* All connections must be closed. */
 void fb_conns_dispose(fb_conns_t *conns);
+
+/* From now on it is asked who the peer of each new connection is. */
+void fb_conns_keep_clients(fb_conns_t *conns);
 
 /* Takes note of a socket without TLS that was accepted just now, until it is closed: takes its
  * on_close. Before h2o_accept. */
@@ -86,6 +92,8 @@ void fb_conns_counts(const fb_conns_t *conns, fb_conns_counts_t *counts);
 
 /* The connection of a request; it was added. */
 fb_conn_t *fb_conn_of(h2o_req_t *req);
+/* Its peer; an empty one where nobody asked. */
+const fb_client_t *fb_conn_client(const fb_conn_t *conn);
 /* A write of the connection begins; false if it has writes_max of them. Until its end `conn` stays
  * valid, also when the request and the connection are gone. */
 bool fb_conn_write_begin(fb_conn_t *conn);

@@ -21,6 +21,7 @@ static void without_a_word_the_defaults_hold(void **state)
     assert_in_range(options.type_count, 40, 60);
     assert_string_equal(options.types[0], "excavator");
     assert_string_equal(options.log_level, "info");
+    assert_null(options.log_access);
     assert_int_equal(options.limits_connections, 0);
     assert_int_equal(options.limits_body_bytes, 1048576);
     assert_int_equal(options.limits_request_ms, 10000);

@@ -94,6 +94,7 @@ static void the_help_lists_what_a_subcommand_takes(void **state)
                                         "--threads N",
                                         "--demo ",
                                         "--zone ZONE",
+                                        "--access-log PATH",
                                         "FLEETBIT_LISTEN",
                                         "[./data]",
                                         "limits.idle_timeout",
