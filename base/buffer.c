@@ -14,41 +14,14 @@ void fb_buffer_dispose(fb_buffer_t *buffer)
     *buffer = (fb_buffer_t){0};
 }
 
-char *fb_buffer_reserve(fb_buffer_t *buffer, size_t extra)
+void fb_buffer_grow(fb_buffer_t *buffer, size_t extra)
 {
-    fb_assert(extra <= SIZE_MAX / 2 - buffer->len);
-    if (buffer->at == NULL || buffer->capacity - buffer->len < extra) {
-        size_t capacity = buffer->capacity < 128 ? 256 : buffer->capacity * 2;
-        while (capacity - buffer->len < extra)
-            capacity *= 2;
-        buffer->at = fb_realloc(buffer->at, capacity);
-        buffer->capacity = capacity;
-    }
-    return buffer->at + buffer->len;
-}
-
-void fb_buffer_put(fb_buffer_t *buffer, const void *bytes, size_t len)
-{
-    if (len == 0)
-        return;
-    memcpy(fb_buffer_reserve(buffer, len), bytes, len);
-    buffer->len += len;
-}
-
-void fb_buffer_put_slice(fb_buffer_t *buffer, fb_slice_t slice)
-{
-    fb_buffer_put(buffer, slice.at, slice.len);
-}
-
-void fb_buffer_put_text(fb_buffer_t *buffer, const char *text)
-{
-    fb_buffer_put(buffer, text, strlen(text));
-}
-
-void fb_buffer_put_char(fb_buffer_t *buffer, char c)
-{
-    *fb_buffer_reserve(buffer, 1) = c;
-    buffer->len++;
+    fb_assert(extra <= SIZE_MAX / 4 - buffer->len);
+    size_t capacity = buffer->capacity < 128 ? 256 : buffer->capacity * 2;
+    if (capacity - buffer->len < extra)
+        capacity = buffer->len + extra;
+    buffer->at = fb_realloc(buffer->at, capacity);
+    buffer->capacity = capacity;
 }
 
 void fb_buffer_put_u64(fb_buffer_t *buffer, uint64_t number)

@@ -8,11 +8,12 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-#define PAGE_BITS  FB_BITMAP_PAGE_BITS
-#define PAGE_WORDS FB_BITMAP_PAGE_WORDS
-#define PAGE_BYTES (PAGE_WORDS * sizeof(uint64_t))
-#define PAGES_MAX  (UINT32_MAX / PAGE_BITS + 1)
-#define LEAF_PAGES FB_TABLE_LEAF_KEYS
+#define PAGE_BITS   FB_BITMAP_PAGE_BITS
+#define PAGE_WORDS  FB_BITMAP_PAGE_WORDS
+#define PAGE_BYTES  (PAGE_WORDS * sizeof(uint64_t))
+#define PAGES_MAX   (UINT32_MAX / PAGE_BITS + 1)
+#define LEAF_PAGES  FB_TABLE_LEAF_KEYS
+#define BLOCK_WORDS 16
 
 /* Compiled once for each of these processors and chosen when the program is loaded; a sanitizer is
  * not ready that early. */
@@ -92,10 +93,10 @@ bool fb_bitmap_next(const fb_bitmap_t *bitmap, uint32_t *number)
 }
 
 EACH_PROCESSOR
-static uint64_t count_bits(const uint64_t *words)
+static uint64_t count_bits(const uint64_t *words, unsigned used)
 {
     uint64_t count = 0;
-    for (unsigned i = 0; i < PAGE_WORDS; i++)
+    for (unsigned i = 0; i < used; i++)
         count += (uint64_t)__builtin_popcountll(words[i]);
     return count;
 }
@@ -121,7 +122,7 @@ void fb_bitmap_load(fb_bitmap_t *bitmap, fb_build_t *build, const uint8_t *bytes
         uint64_t words[PAGE_WORDS];
         for (unsigned i = 0; i < PAGE_WORDS; i++)
             words[i] = load_word(padded + i * sizeof(uint64_t));
-        uint64_t count = count_bits(words);
+        uint64_t count = count_bits(words, PAGE_WORDS);
         if (count == 0)
             continue;
         uint64_t *page = fb_build_alloc(build, PAGE_BYTES);
@@ -153,6 +154,7 @@ typedef struct {
     const fb_bitmap_filter_t *filter;
     uint64_t page;     /* the next one to look at */
     uint64_t leaf_end; /* the first page behind those of the leaves below */
+    uint32_t left;     /* pages of `all` that may be yet to come */
     const void *const *all;
     const void *const *also;
     const void *const **leaves; /* of `without`; those that are not there are left out */
@@ -165,6 +167,7 @@ static void walk_init(walk_t *walk, const fb_bitmap_filter_t *filter, uint32_t f
 {
     walk->filter = filter;
     walk->page = walk->leaf_end = from / PAGE_BITS;
+    walk->left = filter->all->pages.count;
     walk->all = walk->also = NULL;
     walk->leaf_count = 0;
     size_t room = filter->without_count;
@@ -210,82 +213,123 @@ static bool walk_leaf(walk_t *walk)
     return true;
 }
 
+/* How many words, in whole blocks, a page has up to its last bit: in the pages of a small fleet
+ * few, and of what would be taken out of the others nothing need be read. */
+static unsigned used_words(const uint64_t *page)
+{
+    unsigned used = PAGE_WORDS;
+    for (; used > 0; used -= BLOCK_WORDS) {
+        const uint64_t *block = page + used - BLOCK_WORDS;
+        uint64_t any = 0;
+        for (unsigned i = 0; i < BLOCK_WORDS; i += 4)
+            any |= block[i] | block[i + 1] | block[i + 2] | block[i + 3];
+        if (any != 0)
+            break;
+    }
+    return used;
+}
+
 /* What of `all` and `also` is in none of `without`. Four operands go into one pass, as the words
  * come from the nearest cache again in each. */
 EACH_PROCESSOR
-static void filter_page(uint64_t *restrict words, const uint64_t *all, const uint64_t *also,
-                        const uint64_t *const *without, size_t count)
+static void filter_page(uint64_t *restrict words, unsigned used, const uint64_t *all,
+                        const uint64_t *also, const uint64_t *const *without, size_t count)
 {
-    for (unsigned i = 0; i < PAGE_WORDS; i++)
+    for (unsigned i = 0; i < used; i++)
         words[i] = all[i] & also[i];
     size_t at = 0;
     for (; at + 4 <= count; at += 4) {
         const uint64_t *a = without[at], *b = without[at + 1];
         const uint64_t *c = without[at + 2], *d = without[at + 3];
-        for (unsigned i = 0; i < PAGE_WORDS; i++)
+        for (unsigned i = 0; i < used; i++)
             words[i] &= ~(a[i] | b[i] | c[i] | d[i]);
     }
     for (; at < count; at++) {
         const uint64_t *a = without[at];
-        for (unsigned i = 0; i < PAGE_WORDS; i++)
+        for (unsigned i = 0; i < used; i++)
             words[i] &= ~a[i];
     }
 }
 
-/* Writes the words of the next page that may have bits, and its number; false at the end. */
-static bool walk_next(walk_t *walk, uint64_t *words, uint32_t *number)
+/* Writes the words of the next page that may have bits, as many of them as are `used`, and its
+ * number; false at the end. */
+static bool walk_next(walk_t *walk, uint64_t *words, unsigned *used, uint32_t *number)
 {
     for (;; walk->page++) {
-        if (walk->page >= walk->leaf_end && !walk_leaf(walk))
+        if (walk->left == 0 || (walk->page >= walk->leaf_end && !walk_leaf(walk)))
             return false;
         unsigned slot = walk->page % LEAF_PAGES;
-        if (walk->all[slot] == NULL || walk->also[slot] == NULL)
+        if (walk->all[slot] == NULL)
+            continue;
+        walk->left--;
+        if (walk->also[slot] == NULL)
             continue;
         size_t count = 0;
         for (size_t i = 0; i < walk->leaf_count; i++) {
             if (walk->leaves[i][slot] != NULL)
                 walk->pages[count++] = walk->leaves[i][slot];
         }
-        filter_page(words, walk->all[slot], walk->also[slot], walk->pages, count);
+        *used = used_words(walk->all[slot]);
+        filter_page(words, *used, walk->all[slot], walk->also[slot], walk->pages, count);
         *number = (uint32_t)walk->page++;
         return true;
     }
 }
 
+/* Nothing is taken out of `all`: how many there are is known. */
+static bool is_all(const fb_bitmap_filter_t *filter)
+{
+    return filter->also == NULL && filter->without_count == 0;
+}
+
 uint64_t fb_bitmap_count(const fb_bitmap_filter_t *filter)
 {
-    if (filter->also == NULL && filter->without_count == 0)
+    if (is_all(filter))
         return filter->all->count;
     walk_t walk;
     walk_init(&walk, filter, 0);
     uint64_t words[PAGE_WORDS];
     uint32_t page;
+    unsigned used;
     uint64_t count = 0;
-    while (walk_next(&walk, words, &page))
-        count += count_bits(words);
+    while (walk_next(&walk, words, &used, &page))
+        count += count_bits(words, used);
     walk_dispose(&walk);
     return count;
 }
 
+/* The numbers >= `from` of one page, at most `max`; returns how many it wrote. */
+static size_t select_bits(const uint64_t *words, unsigned used, uint32_t page, uint32_t from,
+                          uint32_t *numbers, size_t max)
+{
+    size_t count = 0;
+    if (page < from / PAGE_BITS)
+        return 0;
+    unsigned first = page == from / PAGE_BITS ? word_of(from) : 0;
+    uint64_t mask = page == from / PAGE_BITS ? ~(bit_of(from) - 1) : UINT64_MAX;
+    for (unsigned i = first; i < used && count < max; i++, mask = UINT64_MAX) {
+        for (uint64_t word = words[i] & mask; word != 0 && count < max; word &= word - 1)
+            numbers[count++] = page * PAGE_BITS + i * 64 + (unsigned)__builtin_ctzll(word);
+    }
+    return count;
+}
+
 size_t fb_bitmap_select(const fb_bitmap_filter_t *filter, uint32_t from, uint32_t *numbers,
-                        size_t max)
+                        size_t max, uint64_t *count)
 {
     walk_t walk;
-    walk_init(&walk, filter, from);
-    uint64_t words[PAGE_WORDS];
+    bool counting = count != NULL && !is_all(filter);
+    walk_init(&walk, filter, counting ? 0 : from);
+    uint64_t words[PAGE_WORDS], passed = 0;
     uint32_t page;
-    size_t count = 0;
-    while (count < max && walk_next(&walk, words, &page)) {
-        unsigned first = 0;
-        if (page == from / PAGE_BITS) {
-            first = word_of(from);
-            words[first] &= ~(bit_of(from) - 1);
-        }
-        for (unsigned i = first; i < PAGE_WORDS && count < max; i++) {
-            for (uint64_t word = words[i]; word != 0 && count < max; word &= word - 1)
-                numbers[count++] = page * PAGE_BITS + i * 64 + (unsigned)__builtin_ctzll(word);
-        }
+    unsigned used;
+    size_t found = 0;
+    while ((counting || found < max) && walk_next(&walk, words, &used, &page)) {
+        found += select_bits(words, used, page, from, numbers + found, max - found);
+        passed += counting ? count_bits(words, used) : 0;
     }
     walk_dispose(&walk);
-    return count;
+    if (count != NULL)
+        *count = counting ? passed : filter->all->count;
+    return found;
 }

@@ -44,6 +44,7 @@ typedef struct {
 
 /* How many numbers pass. */
 uint64_t fb_bitmap_count(const fb_bitmap_filter_t *filter);
-/* Writes the least `max` numbers >= `from` that pass, ascending; returns how many it wrote. */
+/* Writes the least `max` numbers >= `from` that pass, ascending; returns how many it wrote. Where
+ * `count` is not NULL, also says how many pass in all, in the same walk. */
 size_t fb_bitmap_select(const fb_bitmap_filter_t *filter, uint32_t from, uint32_t *numbers,
-                        size_t max);
+                        size_t max, uint64_t *count);

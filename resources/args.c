@@ -28,6 +28,12 @@ static int hex_value(char c)
 static bool percent_decode(fb_slice_t text, fb_buffer_t *into, fb_slice_t *decoded)
 {
     size_t start = into->len;
+    if (memchr(text.at, '%', text.len) == NULL && memchr(text.at, '+', text.len) == NULL) {
+        memcpy(into->at + start, text.at, text.len);
+        into->len += text.len;
+        *decoded = (fb_slice_t){into->at + start, text.len};
+        return true;
+    }
     for (size_t i = 0; i < text.len; i++) {
         char c = text.at[i];
         if (c == '%') {

@@ -38,8 +38,19 @@ static const fb_field_t free_query[] = {
 
 static const fb_view_t views[3];
 
-static fb_code_t free_range(const fb_snapshot_t *snapshot, const fb_args_t *args, range_t *range,
-                            fb_error_t *error)
+/* Of arguments that have passed check_free. */
+static range_t free_range(const fb_snapshot_t *snapshot, const fb_args_t *args)
+{
+    const fb_value_t *date = &args->values[FREE_DATE];
+    const fb_value_t *from = &args->values[FREE_FROM], *to = &args->values[FREE_TO];
+    if (date->given)
+        return (range_t){(fb_day_t)date->number, (fb_day_t)date->number};
+    if (from->given)
+        return (range_t){(fb_day_t)from->number, (fb_day_t)to->number};
+    return (range_t){snapshot->today, snapshot->today};
+}
+
+static fb_code_t check_free(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_error_t *error)
 {
     const fb_value_t *date = &args->values[FREE_DATE];
     const fb_value_t *from = &args->values[FREE_FROM], *to = &args->values[FREE_TO];
@@ -49,12 +60,7 @@ static fb_code_t free_range(const fb_snapshot_t *snapshot, const fb_args_t *args
     if (from->given != to->given)
         return fb_fail_field(error, FB_INVALID, from->given ? FB_SLICE("to") : FB_SLICE("from"),
                              "is required with the other end of the range");
-    *range = (range_t){snapshot->today, snapshot->today};
-    if (date->given)
-        *range = (range_t){(fb_day_t)date->number, (fb_day_t)date->number};
-    else if (from->given)
-        *range = (range_t){(fb_day_t)from->number, (fb_day_t)to->number};
-    return check_range(*range, error);
+    return check_range(free_range(snapshot, args), error);
 }
 
 /* The bitmaps of all that keeps a machine from being free in the range. */
@@ -86,30 +92,32 @@ static fb_code_t render_free(const fb_snapshot_t *snapshot, const fb_args_t *arg
 {
     const fb_bitmap_t *sets[RANGE_DAYS_MAX * FB_PLANE_COUNT];
     fb_bitmap_filter_t filter;
-    range_t range;
-    fb_code_t code = free_range(snapshot, args, &range, error);
+    fb_page_t page;
+    range_t range = free_range(snapshot, args);
+    fb_code_t code = check_free(snapshot, args, error);
     if (code == FB_OK)
         code = fb_machines_filter(snapshot, &args->values[FREE_TYPE], &filter, error);
     if (code != FB_OK)
         return code;
     filter.without = sets;
     filter.without_count = taken(snapshot, range, sets);
+    code = fb_page_find(snapshot, FB_MACHINES, &filter, &views[0], args, true, &page, error);
+    if (code != FB_OK)
+        return code;
+    fb_buffer_reserve(body, page.bytes);
     fb_buffer_put_char(body, '{');
     put_range(body, !args->values[FREE_FROM].given, range);
     fb_buffer_put_literal(body, ",\"count\":");
-    fb_buffer_put_u64(body, fb_bitmap_count(&filter));
+    fb_buffer_put_u64(body, page.count);
     fb_buffer_put_char(body, ',');
-    code = fb_put_page(snapshot, FB_MACHINES, "machines", &filter, &views[0], args, body, error);
+    fb_page_put(snapshot, &page, "machines", body);
     fb_buffer_put_char(body, '}');
-    return code;
+    return FB_OK;
 }
 
 static uint64_t stamp_free(const fb_snapshot_t *snapshot, const fb_args_t *args)
 {
-    fb_error_t error = {0};
-    range_t range = {0};
-    if (free_range(snapshot, args, &range, &error) != FB_OK)
-        return UINT64_MAX;
+    range_t range = free_range(snapshot, args);
     uint64_t days = fb_snapshot_days_changed(snapshot, range.from, range.to);
     uint64_t machines = fb_machines_changed(snapshot);
     return days > machines ? days : machines;

@@ -94,8 +94,10 @@ static void index_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, c
     const fb_resource_t *resource = fb_registry_resource(family);
     for (unsigned f = 0; f < resource->field_count; f++) {
         fb_index_t *index = &next->families[family].indexes[f];
-        fb_value_t value = fb_row_value(row, resource->fields, f);
         unsigned flags = resource->fields[f].flags;
+        if ((flags & (FB_UNIQUE | FB_FACET | FB_PARENT)) == 0)
+            continue;
+        fb_value_t value = fb_row_value(row, resource->fields, f);
         if (value.null)
             continue;
         if (flags & FB_UNIQUE)

@@ -13,8 +13,26 @@ void fb_put_row(const fb_snapshot_t *snapshot, unsigned family, const fb_row_t *
 fb_code_t fb_require_row(const fb_snapshot_t *snapshot, unsigned family, uint32_t id,
                          const fb_row_t **row, fb_error_t *error);
 
-/* Appends `"machines":[...],"next":...`: the page of the rows that pass the filter which the
- * arguments of `view` ask for (its `limit` and `cursor`), under the name `member`. */
-fb_code_t fb_put_page(const fb_snapshot_t *snapshot, unsigned family, const char *member,
-                      const fb_bitmap_filter_t *filter, const fb_view_t *view,
-                      const fb_args_t *args, fb_buffer_t *body, fb_error_t *error);
+/* A page of a list: the rows, found but not written yet. */
+#define FB_PAGE_ROWS_MAX 1000
+
+typedef struct {
+    unsigned family;
+    const fb_view_t *view;
+    const fb_args_t *args;
+    uint64_t count;   /* how many rows pass the filter in all, where that was asked for */
+    size_t row_count; /* on this page */
+    bool more;        /* there is a next page */
+    size_t bytes;     /* about as many as the page takes in JSON */
+    const fb_row_t *rows[FB_PAGE_ROWS_MAX];
+} fb_page_t;
+
+/* Finds the page, of the rows that pass the filter, which the arguments of `view` ask for (its
+ * `limit` and `cursor`). The page borrows the arguments. */
+fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
+                       const fb_bitmap_filter_t *filter, const fb_view_t *view,
+                       const fb_args_t *args, bool counted, fb_page_t *page, fb_error_t *error);
+
+/* Appends `"machines":[...],"next":...`: the page under the name `member`. */
+void fb_page_put(const fb_snapshot_t *snapshot, const fb_page_t *page, const char *member,
+                 fb_buffer_t *body);

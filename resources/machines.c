@@ -37,10 +37,17 @@ static const fb_bitmap_t no_machines = {0};
 static void put_computed(const fb_snapshot_t *snapshot, const fb_row_t *row, fb_buffer_t *body)
 {
     const fb_bitmap_t *today = fb_snapshot_day(snapshot, FB_PLANE_MAINTENANCE, snapshot->today);
+    bool in_maintenance = today != NULL && fb_bitmap_has(today, row->id);
     fb_window_t window;
+    bool has_window = fb_maintenance_current(snapshot, row->id, &window);
+    if (!in_maintenance && !has_window) { /* most machines: all at once */
+        fb_buffer_put_literal(body, ",\"in_maintenance\":false,\"maintenance_start_date\":null,"
+                                    "\"maintenance_end_date\":null");
+        return;
+    }
     fb_buffer_put_literal(body, ",\"in_maintenance\":");
-    fb_buffer_put_text(body, today && fb_bitmap_has(today, row->id) ? "true" : "false");
-    if (!fb_maintenance_current(snapshot, row->id, &window)) {
+    fb_buffer_put_text(body, in_maintenance ? "true" : "false");
+    if (!has_window) {
         fb_buffer_put_literal(body,
                               ",\"maintenance_start_date\":null,\"maintenance_end_date\":null");
         return;
@@ -147,11 +154,14 @@ static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *arg
     /* No state of a machine has been reported yet, so none is in this one. */
     if (status->given)
         filter.all = &no_machines;
+    fb_page_t page;
+    if (fb_page_find(snapshot, FB_MACHINES, &filter, &views[0], args, false, &page, error) != FB_OK)
+        return error->code;
+    fb_buffer_reserve(body, page.bytes);
     fb_buffer_put_char(body, '{');
-    fb_code_t code =
-        fb_put_page(snapshot, FB_MACHINES, "machines", &filter, &views[0], args, body, error);
+    fb_page_put(snapshot, &page, "machines", body);
     fb_buffer_put_char(body, '}');
-    return code;
+    return FB_OK;
 }
 
 static uint64_t stamp_list(const fb_snapshot_t *snapshot, const fb_args_t *args)

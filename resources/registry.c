@@ -60,6 +60,34 @@ static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
     return at == path.len;
 }
 
+static bool is_read(fb_slice_t method)
+{
+    return fb_slice_is(method, "GET") || fb_slice_is(method, "HEAD");
+}
+
+static bool match_resource(const fb_resource_t *resource, fb_slice_t method, fb_slice_t path,
+                           fb_route_t *route)
+{
+    unsigned views = is_read(method) ? resource->view_count : 0;
+    unsigned commands = is_read(method) ? 0 : resource->command_count;
+    for (unsigned i = 0; i < views; i++) {
+        if (!match(resource->views[i].path, path, route))
+            continue;
+        route->resource = resource;
+        route->view = &resource->views[i];
+        return true;
+    }
+    for (unsigned i = 0; i < commands; i++) {
+        const fb_command_t *command = &resource->commands[i];
+        if (!fb_slice_is(method, command->method) || !match(command->path, path, route))
+            continue;
+        route->resource = resource;
+        route->command = command;
+        return true;
+    }
+    return false;
+}
+
 static void allow(fb_route_t *route, const char *method)
 {
     size_t len = strlen(route->allow);
@@ -68,29 +96,18 @@ static void allow(fb_route_t *route, const char *method)
     snprintf(route->allow + len, sizeof(route->allow) - len, "%s%s", len ? ", " : "", method);
 }
 
-static void match_resource(const fb_resource_t *resource, fb_slice_t method, fb_slice_t path,
-                           fb_route_t *route)
+/* The methods that the path takes, for one that it does not. */
+static void allow_resource(const fb_resource_t *resource, fb_slice_t path, fb_route_t *route)
 {
     for (unsigned i = 0; i < resource->view_count; i++) {
         if (!match(resource->views[i].path, path, route))
             continue;
         allow(route, "GET");
         allow(route, "HEAD");
-        if (fb_slice_is(method, "GET") || fb_slice_is(method, "HEAD")) {
-            route->resource = resource;
-            route->view = &resource->views[i];
-            return;
-        }
     }
     for (unsigned i = 0; i < resource->command_count; i++) {
-        if (!match(resource->commands[i].path, path, route))
-            continue;
-        allow(route, resource->commands[i].method);
-        if (fb_slice_is(method, resource->commands[i].method)) {
-            route->resource = resource;
-            route->command = &resource->commands[i];
-            return;
-        }
+        if (match(resource->commands[i].path, path, route))
+            allow(route, resource->commands[i].method);
     }
 }
 
@@ -98,10 +115,12 @@ fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *rout
                             fb_error_t *error)
 {
     *route = (fb_route_t){0};
-    for (unsigned i = 0; i < FB_FAMILY_COUNT && route->resource == NULL; i++)
-        match_resource(resources[i], method, path, route);
-    if (route->resource != NULL)
-        return FB_OK;
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (match_resource(resources[i], method, path, route))
+            return FB_OK;
+    }
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++)
+        allow_resource(resources[i], path, route);
     int shown = path.len > 200 ? 200 : (int)path.len;
     if (route->allow[0] == '\0')
         return fb_fail(error, FB_NOT_FOUND, "there is nothing at %.*s", shown, path.at);

@@ -3,91 +3,180 @@
 
 #include "base/assert.h"
 
-#define SLOTS_BYTES(count) (sizeof(fb_row_t) + (size_t)(count) * sizeof(fb_slot_t))
+#define COPY_MARK      '\\' /* no JSON value begins with it */
+#define COPY_BYTES     (1 + sizeof(uint32_t))
+#define LENGTHS_WIDE   2    /* of head and tail, before the places of a wide row */
+#define EXPECTED_BYTES 1024 /* of most rows: one allocation while they are rendered */
 
-/* The buffer holds JSON from here on; texts that are escaped there follow it. */
+static const uint16_t *narrow_places(const fb_row_t *row)
+{
+    return (const uint16_t *)(const void *)(row + 1);
+}
+
+static const uint32_t *wide_numbers(const fb_row_t *row)
+{
+    return (const uint32_t *)(const void *)(row + 1);
+}
+
+static bool is_wide(const fb_row_t *row)
+{
+    return row->json_head == FB_ROW_WIDE;
+}
+
+/* --- reading ----------------------------------------------------------------------------- */
+
+/* The text of a number or instant, which ends before a quote, a comma or the last brace. */
+static fb_slice_t plain_text(const char *at)
+{
+    size_t len = 0;
+    if (*at == '"')
+        at++;
+    while (at[len] != '"' && at[len] != ',' && at[len] != '}')
+        len++;
+    return (fb_slice_t){at, len};
+}
+
+static fb_slice_t text_at(const char *at)
+{
+    uint32_t len;
+    if (*at == COPY_MARK) {
+        memcpy(&len, at + 1, sizeof(len));
+        return (fb_slice_t){at + COPY_BYTES, len};
+    }
+    /* A text that JSON keeps as it is holds no quote. */
+    const char *end = rawmemchr(at + 1, '"');
+    return (fb_slice_t){at + 1, (size_t)(end - at - 1)};
+}
+
+static int two_digits(const char *at)
+{
+    return (at[0] - '0') * 10 + at[1] - '0';
+}
+
+/* Windows are asked for theirs by every machine that is shown: what we have written ourselves needs
+ * no checks. */
+static fb_day_t day_at(const char *at)
+{
+    int year = two_digits(at) * 100 + two_digits(at + 2);
+    return fb_day_from_civil(year, two_digits(at + 5), two_digits(at + 8));
+}
+
+fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned field)
+{
+    size_t place =
+        is_wide(row) ? wide_numbers(row)[LENGTHS_WIDE + field] : narrow_places(row)[field];
+    const char *at = (const char *)row + place;
+    fb_value_t value = {.given = true, .null = *at == 'n'};
+    if (value.null)
+        return value;
+    switch (fields[field].kind) {
+    case FB_KIND_TEXT:
+        value.text = text_at(at);
+        break;
+    case FB_KIND_BOOLEAN:
+        value.number = *at == 't';
+        break;
+    case FB_KIND_DATE:
+        value.number = day_at(at + 1);
+        break;
+    case FB_KIND_INTEGER:
+    case FB_KIND_MONEY:
+    case FB_KIND_INSTANT:
+        fb_assert(fb_field_from_text(&fields[field], plain_text(at), &value));
+        value.text = (fb_slice_t){NULL, 0};
+        break;
+    }
+    return value;
+}
+
+/* --- making ------------------------------------------------------------------------------ */
+
+/* The JSON, and behind it the copies; the places are counted from the JSON's beginning. */
 typedef struct {
     fb_buffer_t bytes;
-    fb_slot_t slots[FB_FIELDS_MAX];
-    uint32_t base; /* where `bytes` will begin within the row */
+    size_t head, tail;
+    size_t places[FB_FIELDS_MAX];
+    bool escaped[FB_FIELDS_MAX];
 } draft_t;
 
-static void put_member(draft_t *draft, const fb_field_t *field, const fb_value_t *value,
-                       fb_slot_t *slot)
+static void put_member(draft_t *draft, const fb_field_t *field, const fb_value_t *value, unsigned f)
 {
     fb_buffer_t *bytes = &draft->bytes;
     fb_buffer_put_literal(bytes, ",\"");
     fb_buffer_put_text(bytes, field->name);
     fb_buffer_put_literal(bytes, "\":");
-    size_t start = bytes->len;
+    draft->places[f] = bytes->len;
     fb_field_put_json(field, value, bytes);
-    slot->number = value->number;
-    if (field->kind != FB_KIND_TEXT || value->null)
-        return;
-    bool verbatim = bytes->len - start == value->text.len + 2;
-    slot->text.len = (uint32_t)value->text.len;
-    slot->text.at = verbatim ? draft->base + (uint32_t)start + 1 : 0;
+    bool is_text = field->kind == FB_KIND_TEXT && !value->null;
+    draft->escaped[f] = is_text && bytes->len - draft->places[f] != value->text.len + 2;
 }
 
-static void put_escaped_texts(draft_t *draft, const fb_field_t *fields, unsigned count,
-                              const fb_value_t *values)
+static void put_copy(draft_t *draft, fb_slice_t text, unsigned f)
 {
+    fb_assert(text.len <= UINT32_MAX);
+    uint32_t len = (uint32_t)text.len;
+    draft->places[f] = draft->bytes.len;
+    fb_buffer_put_char(&draft->bytes, COPY_MARK);
+    fb_buffer_put(&draft->bytes, &len, sizeof(len));
+    fb_buffer_put_slice(&draft->bytes, text);
+}
+
+static void render(draft_t *draft, const fb_field_t *fields, unsigned count, unsigned split,
+                   uint32_t id, const fb_value_t *values)
+{
+    fb_buffer_t *bytes = &draft->bytes;
+    fb_buffer_reserve(bytes, EXPECTED_BYTES);
+    fb_buffer_put_literal(bytes, "{\"id\":");
+    fb_buffer_put_u64(bytes, id);
     for (unsigned f = 0; f < count; f++) {
-        if (fields[f].kind != FB_KIND_TEXT || values[f].null || draft->slots[f].text.at != 0)
-            continue;
-        draft->slots[f].text.at = draft->base + (uint32_t)draft->bytes.len;
-        fb_buffer_put_slice(&draft->bytes, values[f].text);
+        if (f == split)
+            draft->head = bytes->len;
+        put_member(draft, &fields[f], &values[f], f);
     }
+    if (split == count)
+        draft->head = bytes->len;
+    fb_buffer_put_char(bytes, '}');
+    draft->tail = bytes->len - draft->head;
+    for (unsigned f = 0; f < count; f++) {
+        if (draft->escaped[f])
+            put_copy(draft, values[f].text, f);
+    }
+}
+
+static void put_lengths_and_places(fb_row_t *row, const draft_t *draft, unsigned count, bool wide)
+{
+    size_t base = fb_row_base_bytes(wide, count);
+    if (!wide) {
+        uint16_t *places = (uint16_t *)(void *)(row + 1);
+        row->json_head = (uint16_t)draft->head;
+        row->json_tail = (uint16_t)draft->tail;
+        for (unsigned f = 0; f < count; f++)
+            places[f] = (uint16_t)(base + draft->places[f]);
+        return;
+    }
+    uint32_t *numbers = (uint32_t *)(void *)(row + 1);
+    row->json_head = FB_ROW_WIDE;
+    numbers[0] = (uint32_t)draft->head;
+    numbers[1] = (uint32_t)draft->tail;
+    for (unsigned f = 0; f < count; f++)
+        numbers[LENGTHS_WIDE + f] = (uint32_t)(base + draft->places[f]);
 }
 
 const fb_row_t *fb_row_create(fb_build_t *build, const fb_field_t *fields, unsigned count,
                               unsigned split, uint32_t id, const fb_value_t *values,
                               uint64_t changed)
 {
-    draft_t draft = {.base = (uint32_t)SLOTS_BYTES(count)};
-    uint32_t given = 0, head = 0;
+    draft_t draft = {0};
     fb_assert(count <= FB_FIELDS_MAX && split <= count);
-    fb_buffer_put_literal(&draft.bytes, "{\"id\":");
-    fb_buffer_put_u64(&draft.bytes, id);
-    for (unsigned f = 0; f < count; f++) {
-        if (f == split)
-            head = (uint32_t)draft.bytes.len;
-        put_member(&draft, &fields[f], &values[f], &draft.slots[f]);
-        given |= values[f].null ? 0 : 1u << f;
-    }
-    if (split == count)
-        head = (uint32_t)draft.bytes.len;
-    fb_buffer_put_char(&draft.bytes, '}');
-    uint32_t tail = (uint32_t)draft.bytes.len - head;
-    put_escaped_texts(&draft, fields, count, values);
+    render(&draft, fields, count, split, id, values);
+    bool wide = fb_row_base_bytes(false, count) + draft.bytes.len >= FB_ROW_WIDE;
+    size_t base = fb_row_base_bytes(wide, count);
+    fb_assert(draft.bytes.len <= UINT32_MAX - base);
 
-    fb_row_t *row = fb_build_alloc(build, draft.base + draft.bytes.len);
-    *row = (fb_row_t){
-        .changed = changed, .id = id, .given = given, .json_head = head, .json_tail = tail};
-    memcpy(row->slots, draft.slots, count * sizeof(fb_slot_t));
-    memcpy((char *)row + draft.base, draft.bytes.at, draft.bytes.len);
+    fb_row_t *row = fb_build_alloc(build, base + draft.bytes.len);
+    *row = (fb_row_t){.changed = changed, .id = id};
+    put_lengths_and_places(row, &draft, count, wide);
+    memcpy((char *)row + base, draft.bytes.at, draft.bytes.len);
     fb_buffer_dispose(&draft.bytes);
     return row;
-}
-
-fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned field)
-{
-    const fb_slot_t *slot = &row->slots[field];
-    if (!(row->given & (1u << field)))
-        return (fb_value_t){.given = true, .null = true};
-    if (fields[field].kind == FB_KIND_TEXT)
-        return (fb_value_t){.given = true,
-                            .text = {(const char *)row + slot->text.at, slot->text.len}};
-    return (fb_value_t){.given = true, .number = slot->number};
-}
-
-fb_slice_t fb_row_json_head(const fb_row_t *row, unsigned field_count)
-{
-    return (fb_slice_t){(const char *)row + SLOTS_BYTES(field_count), row->json_head};
-}
-
-fb_slice_t fb_row_json_tail(const fb_row_t *row, unsigned field_count)
-{
-    const char *head = (const char *)row + SLOTS_BYTES(field_count);
-    return (fb_slice_t){head + row->json_head, row->json_tail};
 }

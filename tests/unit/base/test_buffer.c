@@ -53,6 +53,22 @@ static void what_is_reserved_is_there_to_be_written(void **state)
     fb_buffer_dispose(&buffer);
 }
 
+/* A block that was asked for as a whole is not larger than was asked for. */
+static void a_first_reservation_takes_what_it_asks_for(void **state)
+{
+    (void)state;
+    fb_buffer_t buffer = {0};
+    fb_buffer_reserve(&buffer, 6600);
+    assert_int_equal(buffer.capacity, 6600);
+    char *at = buffer.at;
+    for (int i = 0; i < 6600; i++)
+        fb_buffer_put_char(&buffer, 'x');
+    assert_ptr_equal(buffer.at, at);
+    fb_buffer_put_char(&buffer, 'x'); /* from here on it doubles */
+    assert_int_equal(buffer.capacity, 13200);
+    fb_buffer_dispose(&buffer);
+}
+
 static void numbers_are_written_as_printf_writes_them(void **state)
 {
     (void)state;
@@ -144,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_zeroed_buffer_is_empty_and_ready),
         cmocka_unit_test(what_is_reserved_is_there_to_be_written),
+        cmocka_unit_test(a_first_reservation_takes_what_it_asks_for),
         cmocka_unit_test(numbers_are_written_as_printf_writes_them),
         cmocka_unit_test(a_printed_text_of_any_length_is_whole),
         cmocka_unit_test(a_buffer_holds_what_was_put_into_it_in_order),

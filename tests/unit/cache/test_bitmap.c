@@ -90,7 +90,10 @@ static void an_empty_bitmap_has_nothing(void **state)
     assert_int_equal(build_finish(&build), 0);
     const fb_bitmap_filter_t filter = {.all = &bitmap};
     assert_int_equal(fb_bitmap_count(&filter), 0);
-    assert_int_equal(fb_bitmap_select(&filter, 0, &number, 1), 0);
+    assert_int_equal(fb_bitmap_select(&filter, 0, &number, 1, NULL), 0);
+    uint64_t passed = 1;
+    assert_int_equal(fb_bitmap_select(&filter, 0, &number, 1, &passed), 0);
+    assert_int_equal(passed, 0);
 }
 
 static void a_page_without_a_bit_goes(void **state)
@@ -274,17 +277,25 @@ static void question_check(const question_t *question, chance_t *chance)
         .without_count = question->without_count,
     };
     assert_int_equal(fb_bitmap_count(&filter), count);
-    assert_int_equal(fb_bitmap_select(&filter, 0, found, MODEL), count);
+    assert_int_equal(fb_bitmap_select(&filter, 0, found, MODEL, NULL), count);
     assert_memory_equal(found, expected, count * sizeof(*found));
-    assert_int_equal(fb_bitmap_select(&filter, 0, found, 0), 0);
+    assert_int_equal(fb_bitmap_select(&filter, 0, found, 0, NULL), 0);
+    uint64_t passed = UINT64_MAX;
+    assert_int_equal(fb_bitmap_select(&filter, 0, found, 0, &passed), 0);
+    assert_int_equal(passed, count);
     for (int round = 0; round < 30; round++) {
         uint32_t from = number_at(chance_place(chance)), first = 0;
         uint32_t max = chance_below(chance, chance_below(chance, 2) == 0 ? 10 : MODEL);
         while (first < count && expected[first] < from)
             first++;
         uint32_t rest = count - first < max ? count - first : max;
-        assert_int_equal(fb_bitmap_select(&filter, from, found, max), rest);
+        assert_int_equal(fb_bitmap_select(&filter, from, found, max, NULL), rest);
         assert_memory_equal(found, expected + first, rest * sizeof(*found));
+        memset(found, 0, rest * sizeof(*found));
+        passed = UINT64_MAX;
+        assert_int_equal(fb_bitmap_select(&filter, from, found, max, &passed), rest);
+        assert_memory_equal(found, expected + first, rest * sizeof(*found));
+        assert_int_equal(passed, count);
     }
 }
 
@@ -333,10 +344,10 @@ static void a_filter_of_nulls_passes_all(void **state)
     const fb_bitmap_filter_t filter = {&bitmap, NULL, nulls, OPERANDS};
     uint32_t numbers[3];
     assert_int_equal(fb_bitmap_count(&filter), 2);
-    assert_int_equal(fb_bitmap_select(&filter, 0, numbers, 3), 2);
+    assert_int_equal(fb_bitmap_select(&filter, 0, numbers, 3, NULL), 2);
     assert_int_equal(numbers[0], 0);
     assert_int_equal(numbers[1], UINT32_MAX);
-    assert_int_equal(fb_bitmap_select(&filter, UINT32_MAX, numbers, 3), 1);
+    assert_int_equal(fb_bitmap_select(&filter, UINT32_MAX, numbers, 3, NULL), 1);
     assert_int_equal(numbers[0], UINT32_MAX);
     fb_build_abort(&build);
 }
@@ -358,7 +369,7 @@ static void every_one_of_many_operands_counts(void **state)
     for (uint32_t n = 0; n <= OPERANDS; n++) {
         const fb_bitmap_filter_t filter = {&all, NULL, without, n};
         assert_int_equal(fb_bitmap_count(&filter), OPERANDS - n);
-        assert_int_equal(fb_bitmap_select(&filter, 0, numbers, OPERANDS), OPERANDS - n);
+        assert_int_equal(fb_bitmap_select(&filter, 0, numbers, OPERANDS, NULL), OPERANDS - n);
         for (uint32_t i = n; i < OPERANDS; i++)
             assert_int_equal(numbers[i - n], FIRST + i);
     }

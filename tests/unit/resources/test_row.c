@@ -151,11 +151,75 @@ static void a_row_gives_back_its_values_and_its_json_says_the_same(void **state)
     }
 }
 
+/* A text of so many bytes, none or the last of which must be escaped. */
+static fb_slice_t long_text(char *text, size_t len, bool escaped)
+{
+    memset(text, 'x', len);
+    if (escaped)
+        text[len - 1] = '"';
+    return (fb_slice_t){text, len};
+}
+
+/* Places of 16 bits end at 64 KiB, and so do lengths: on both sides of that, and far beyond, with
+ * the long text in the head, in the tail, or in neither, but as a copy behind them. */
+static void a_row_may_be_of_any_length(void **state)
+{
+    (void)state;
+    enum { LONG_MAX_BYTES = 3 << 20 };
+    static const size_t lengths[] = {100, 32700, 65000, 65535, 65536, 131072, LONG_MAX_BYTES};
+    char *text = malloc(LONG_MAX_BYTES);
+    for (unsigned i = 0; i < 7 * 2 * 3; i++) {
+        bool escaped = i / 7 % 2 == 1;
+        unsigned split = i / 14; /* before label, before price, before note */
+        size_t len = lengths[i % 7];
+        fb_value_t values[FIELDS] = {
+            {.text = FB_SLICE("a \"label\"")},
+            {.number = 100000},
+            {.text = long_text(text, len, escaped)},
+            {.number = 1},
+            {.number = 20778},
+            {.number = INT64_MIN},
+            {.number = 1795262400123},
+        };
+        const fb_row_t *row = create_row(FIELDS, split, UINT32_MAX, values, UINT64_MAX);
+        assert_int_equal(row->changed, UINT64_MAX);
+        for (unsigned f = 0; f < FIELDS; f++) {
+            fb_value_t value = fb_row_value(row, fields, f);
+            assert_true(same_value(&fields[f], &value, &values[f]));
+        }
+        check_json(row, FIELDS, values);
+        free((void *)row);
+    }
+    free(text);
+}
+
+/* Byte by byte around the length at which places get wide. */
+static void a_row_grows_over_the_border_of_its_places(void **state)
+{
+    (void)state;
+    char *text = malloc(70000);
+    unsigned wide = 0;
+    for (size_t len = 65300; len < 65600; len++) {
+        fb_value_t values[] = {{.text = long_text(text, len, false)}, {.null = true}};
+        const fb_row_t *row = create_row(2, (unsigned)(len % 3), 7, values, 1);
+        wide += row->json_head == FB_ROW_WIDE;
+        fb_value_t value = fb_row_value(row, fields, 0);
+        assert_true(fb_slice_equal(value.text, values[0].text));
+        assert_true(fb_row_value(row, fields, 1).null);
+        check_json(row, 2, values);
+        free((void *)row);
+    }
+    assert_true(wide > 0 && wide < 300);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_rendered_around_the_place_of_its_computed_members),
         cmocka_unit_test(a_row_gives_back_its_values_and_its_json_says_the_same),
+        cmocka_unit_test(a_row_may_be_of_any_length),
+        cmocka_unit_test(a_row_grows_over_the_border_of_its_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
