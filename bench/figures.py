@@ -20,6 +20,7 @@ class Figure:
     at_least: float = None
     note: str = ""
     side: str = ""
+    is_detail: bool = False  # too much for the table of results
 
     @property
     def median(self):
@@ -47,7 +48,8 @@ class Figure:
         return {"what": self.what, "unit": self.unit, "side": self.side, "median": self.median,
                 "least": min(self.samples), "most": max(self.samples), "samples": self.samples,
                 "at_most": self.at_most, "at_least": self.at_least,
-                "holds": self.holds() if self.is_limited() else None, "note": self.note}
+                "holds": self.holds() if self.is_limited() else None, "note": self.note,
+                "is_detail": self.is_detail}
 
     @classmethod
     def from_json(cls, kept):

@@ -123,9 +123,10 @@ def h2load(bench, port, request, *flags):
     for name, value in request.headers.items():
         command += ["-H", f"{name}: {value}"]
     said = run(bench, command, bench.seconds)
+    protocol = "http/1.1" if "--h1" in flags else "h2c"
     ended = re.search(r"^finished in ([\d.]+)(ms|us|s),", said, re.M)
     counts = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", said)
-    if not ended or not counts or counts[1] != counts[2] or "Application protocol: h2c" not in said:
+    if not ended or not counts or counts[1] != counts[2] or f"protocol: {protocol}" not in said:
         raise BenchError(f"h2load: {said.strip()}")
     return int(counts[1]), float(ended[1]) * {"s": 1, "ms": 1e-3, "us": 1e-6}[ended[2]]
 

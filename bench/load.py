@@ -70,6 +70,7 @@ class Side:
             cpu = self.process.cpu_seconds()
             run = self.ask(bench, bench.seconds)
             cpu = run.cpu_seconds or self.process.cpu_seconds() - cpu
+            bench.forget_accesses()
             if run.requests >= self.requests_min(bench):
                 break
             bench.say(f"only {run.requests} requests came through; once more")
@@ -159,6 +160,12 @@ def figures_of(bench, workload, sides, body_bytes):
             least = bench.limit_of_a_million(least)
         figures.append(Figure(f"fleetbit / {other.name}", "×",
                               ratios(sides[0].per_cpu, other.per_cpu), at_least=least))
+    for other in sides[1:]:
+        for what, own, its in (("requests per second", sides[0].per_second, other.per_second),
+                               ("latency, 50 %", sides[0].p50_ms, other.p50_ms),
+                               ("latency, 99 %", sides[0].p99_ms, other.p99_ms)):
+            figures.append(Figure(f"{what}: fleetbit / {other.name}", "×", ratios(own, its),
+                                  is_detail=True))
     return figures
 
 

@@ -40,7 +40,8 @@ def check_same(name, answer, expected, with_headers):
     yardstick of ours has headers of its own."""
 
     def constant(headers):
-        return [(n.lower(), v if n.lower() not in VARYING else len(v)) for n, v in headers]
+        return sorted((n.lower(), v if n.lower() not in VARYING else str(len(v)))
+                      for n, v in headers)
 
     if (answer.status, answer.body) != (expected.status, expected.body):
         raise BenchError(f"{name} does not answer as fleetbit does: {answer.status}, "
@@ -74,15 +75,16 @@ def start_limit(bench, stack, answer, origin):
     lines += [f"{name}: {value}" for name, value in answer.headers]
     whole = "\r\n".join([*lines, "", ""]).encode("latin-1") + answer.body
     process = stack.enter_context(
-        Process([bench.built("bench/limit"), "--listen", "0", "--answer",
+        Process([*bench.wrapper, bench.built("bench/limit"), "--listen", "0", "--answer",
                  written(bench, "limit.answer", whole)], bench.folder, bench.server_cores))
     check_same("limit", ask(process.port, origin), answer, True)
     return process
 
 
 def start_bare_h2o(bench, stack, answer, origin):
-    command = [bench.built("bench/bare_h2o"), "--listen", "0", "--status", str(answer.status),
-               "--reason", answer.reason, "--server", answer.header("server")]
+    command = [*bench.wrapper, bench.built("bench/bare_h2o"), "--listen", "0",
+               "--status", str(answer.status), "--reason", answer.reason,
+               "--server", answer.header("server")]
     for name, value in answer.headers:
         if name.lower() not in OF_THE_LIBRARY:
             command += ["--header", f"{name}:{value}"]

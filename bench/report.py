@@ -28,7 +28,8 @@ def figures_of(kept):
 
 def is_result(figure):
     """A figure that has a limit, or says how fleetbit stands to another."""
-    return figure.is_limited() or (not figure.side and figure.unit == "×")
+    return figure.is_limited() or (not figure.side and not figure.is_detail
+                                   and figure.unit in ("×", "instructions"))
 
 
 def summary(kept):

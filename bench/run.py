@@ -11,11 +11,13 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
     coherence.py    several instances on one Redis, likewise
+    instructions.py what a request costs under callgrind, likewise
     figures.py      medians, spreads, tables
     report.py       the results as a table for the README and as a plot
 
 Everything listens at 127.0.0.1 or on a unix socket."""
 import argparse
+import contextlib
 import datetime
 import functools
 import importlib.util
@@ -26,11 +28,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import coherence
 import connections
 import fleets
+import instructions
 import load
 import report
 import writes
@@ -42,7 +46,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FEW = 1000
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client", "redis-server": "redis-server",
             "redis-benchmark": "redis-tools", "nginx": "nginx", "varnishd": "varnish",
-            "gunicorn": "gunicorn", "flask": "python3-flask"}
+            "gunicorn": "gunicorn", "flask": "python3-flask", "valgrind": "valgrind",
+            "callgrind_control": "valgrind", "callgrind_annotate": "valgrind"}
 TOOL_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 VERSIONS = {"nginx": ["-v"], "varnishd": ["-V"], "gunicorn": ["--version"], "wrk": ["-v"],
             "h2load": ["--version"], "redis-server": ["--version"]}
@@ -62,7 +67,7 @@ def runs():
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
     return (loads["few"] | writes.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
-            | coherence.RUNS)
+            | coherence.RUNS | instructions.RUNS)
 
 
 def run_load(workload, bench, name):
@@ -85,12 +90,36 @@ class Bench:
         self.progress, self.skipped = "", []
         self._seeds = {}
         self._shown = 0
+        self.wrapper = []
         os.makedirs(self.folder, exist_ok=True)
+        self.access_log = self._access_log()
 
     def close(self):
         self.say("")
         for fleet in ("many", "few", "empty", "cluster"):
             shutil.rmtree(self.data(fleet), ignore_errors=True)
+        os.remove(self.access_log)
+
+    @staticmethod
+    def _access_log():
+        """Where all servers write one, as large as it gets in a sample (see forget_accesses). In
+        memory where that can be, so that no disk is measured."""
+        folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        descriptor, path = tempfile.mkstemp(prefix="fleetbit-access-", dir=folder)
+        os.close(descriptor)
+        return path
+
+    def forget_accesses(self):
+        os.truncate(self.access_log, 0)
+
+    @contextlib.contextmanager
+    def under(self, wrapper):
+        """What is started meanwhile is started by it: fleetbit and the yardsticks."""
+        before, self.wrapper = self.wrapper, wrapper
+        try:
+            yield
+        finally:
+            self.wrapper = before
 
     def say(self, what):
         """The progress line: drawn over itself on a terminal, elsewhere one after the other."""
@@ -150,18 +179,19 @@ class Bench:
             self._seeds[fleet] = fleets.seed(self, machines, self.data(fleet))
         return self._seeds[fleet]
 
-    def serve_command(self, *where, threads=1):
-        return [self.built("fleetbit"), "serve", "--listen", "127.0.0.1:0",
-                "--admin", "127.0.0.1:0", "--threads", str(threads), *where]
+    def serve_command(self, *where, threads=1, with_log=True):
+        log = ["--access-log", self.access_log] if with_log else []
+        return [*self.wrapper, self.built("fleetbit"), "serve", "--listen", "127.0.0.1:0",
+                "--admin", "127.0.0.1:0", "--threads", str(threads), *log, *where]
 
-    def serve(self, fleet, cores=None, threads=1, runs_already=False):
+    def serve(self, fleet, cores=None, threads=1, runs_already=False, with_log=True):
         """With a private Redis; or on that of the one which runs already."""
         self.seeded(fleet)
         where = ["--data", self.data(fleet)]
         if runs_already:
             where = ["--redis", "unix://" + os.path.join(self.data(fleet), "redis.sock")]
-        return Process(self.serve_command(*where, threads=threads), self.folder, cores,
-                       ready="/readyz")
+        command = self.serve_command(*where, threads=threads, with_log=with_log)
+        return Process(command, self.folder, cores, ready="/readyz")
 
 
 # ---- The report ---------------------------------------------------------------------------------
@@ -223,6 +253,7 @@ def run_all(bench, names):
             failed[name] = str(error)
             print(f"bench: {name} does not run: {error}", file=sys.stderr)
             continue
+        bench.forget_accesses()
         bench.say("")
         print(f"\n## {name}: {title}\n\n{table(figures)}", flush=True)
         results[name] = {"title": title, "seconds": time.perf_counter() - begun,

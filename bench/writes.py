@@ -197,6 +197,7 @@ def run_mixed(bench, name):
                 reads, written = read_and_write(bench, server.port, target,
                                                 pause_ms if with_writes else None)
                 rate = reads.requests / reads.seconds
+                bench.forget_accesses()
                 if with_writes:
                     mixed.append(reads)
                     writes.append(written)
