@@ -116,6 +116,16 @@ local function set_bit(key, id_text, bit)
     return true
 end
 
+-- Most rows keep the names of their fields, and then need not be made anew. False where a field has
+-- to go, or the key is no row at all.
+local function overwrite(op)
+    if #op.words > ARGUMENTS_MAX then
+        return false
+    end
+    local set = redis.pcall('HSET', op.row, unpack(op.words))
+    return type(set) == 'number' and call('HLEN', op.row) == #op.words / 2
+end
+
 -- For each kind of operation: `check` says what is wrong with it, or nil, and prepares it;
 -- `apply` cannot fail.
 local kinds = {}
@@ -127,15 +137,15 @@ kinds.put = {
             or type(fields) ~= 'table' then
             return 'a put is [kind, row, id, fields]'
         end
-        local words = {}
+        local words, count = {}, 0
         for field, text in pairs(fields) do
             if type(field) ~= 'string' or field == '' or type(text) ~= 'string' then
                 return 'the fields of a row have names, and texts as values'
             end
-            words[#words + 1] = field
-            words[#words + 1] = text
+            words[count + 1], words[count + 2] = field, text
+            count = count + 2
         end
-        if #words == 0 then
+        if count == 0 then
             return 'a row has at least one field'
         end
         op.words = words
@@ -150,10 +160,12 @@ kinds.put = {
         end
     end,
     apply = function(op)
-        call('DEL', op.row)
-        for from = 1, #op.words, ARGUMENTS_MAX do
-            local to = math.min(from + ARGUMENTS_MAX - 1, #op.words)
-            call('HSET', op.row, unpack(op.words, from, to))
+        if not overwrite(op) then
+            call('DEL', op.row)
+            for from = 1, #op.words, ARGUMENTS_MAX do
+                local to = math.min(from + ARGUMENTS_MAX - 1, #op.words)
+                call('HSET', op.row, unpack(op.words, from, to))
+            end
         end
         set_bit(op.set, op.id, 1)
     end,
@@ -241,6 +253,7 @@ local function obstacle(batch, log)
         and may('PUBLISH', batch.prefix .. 'invalidate', '')
     for _, key in pairs(batch.rows) do
         allowed = allowed and may('DEL', key) and may('HSET', key, 'field', '')
+            and may('HLEN', key)
     end
     for key in pairs(batch.bits) do
         allowed = allowed and may('SETBIT', key, '1', '1') and may('DEL', key)
@@ -313,7 +326,7 @@ local function commit(keys, args)
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
         local at = 4 + 4 * i
-        local text = string.format('%.0f', number + i)
+        local text = string.format('%d', number + i)
         local added = redis.pcall('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])
         if type(added) == 'table' then
@@ -322,8 +335,8 @@ local function commit(keys, args)
         for _, op in ipairs(ops) do
             op:apply()
         end
-        call('PUBLISH', channel, table.concat({ epoch, text, args[at], args[at + 2],
-            args[at + 1], args[at + 3] }, ' '))
+        call('PUBLISH', channel, epoch .. ' ' .. text .. ' ' .. args[at] .. ' ' .. args[at + 2]
+            .. ' ' .. args[at + 1] .. ' ' .. args[at + 3])
     end
 
     local words = { 'revision', string.format('%.0f', number + #changes),

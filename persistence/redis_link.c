@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #define RECEIVE_BYTES 65536
@@ -211,6 +212,27 @@ fb_code_t fb_redis_link_receive(fb_redis_link_t *link, void **reply, fb_error_t 
         if (code != FB_OK)
             return code;
     }
+}
+
+static uint64_t timeout_ns(const fb_redis_link_t *link)
+{
+    return (uint64_t)link->timeout.tv_sec * 1000000000 + (uint64_t)link->timeout.tv_usec * 1000;
+}
+
+fb_code_t fb_redis_link_attend(fb_redis_link_t *link, uint64_t (*on_waiting)(void *context),
+                               void *context, fb_error_t *error)
+{
+    fb_assert(link->context != NULL && link->output.len == 0);
+    uint64_t end_ns = fb_clock_monotonic_ns() + timeout_ns(link);
+    while (link->input_at == link->input_end) {
+        struct pollfd poller = {.fd = link->context->fd, .events = POLLIN};
+        const struct timespec wait = fb_clock_timespec(on_waiting(context));
+        if (ppoll(&poller, 1, &wait, NULL) > 0)
+            break; /* also where the connection has ended: who reads will see it */
+        if (fb_clock_monotonic_ns() >= end_ns)
+            return lost(link, "no answer in time", error);
+    }
+    return FB_OK;
 }
 
 fb_code_t fb_redis_link_await(fb_redis_link_t *link, int wake_fd, int timeout_ms,

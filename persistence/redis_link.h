@@ -31,6 +31,11 @@ void fb_redis_link_append(fb_redis_link_t *link, const fb_slice_t *words, size_t
 fb_code_t fb_redis_link_flush(fb_redis_link_t *link, fb_error_t *error);
 /* `*reply` is the caller's (freeReplyObject) and may be an error of Redis. FB_UNAVAILABLE. */
 fb_code_t fb_redis_link_reply(fb_redis_link_t *link, redisReply **reply, fb_error_t *error);
+/* Waits for the first bytes of a reply, for one who has something else to do meanwhile: calls
+ * `on_waiting` at once, and again each time that the nanoseconds which it returns have passed.
+ * FB_UNAVAILABLE. */
+fb_code_t fb_redis_link_attend(fb_redis_link_t *link, uint64_t (*on_waiting)(void *context),
+                               void *context, fb_error_t *error);
 /* Append, flush, reply of one command; an error of Redis fails as fb_redis_link_refused. */
 fb_code_t fb_redis_link_call(fb_redis_link_t *link, const fb_slice_t *words, size_t count,
                              redisReply **reply, fb_error_t *error);

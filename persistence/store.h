@@ -72,6 +72,14 @@ typedef struct {
     size_t plane_count;
 } fb_store_schema_t;
 
+/* Who has something else to do while a commit is on its way. */
+typedef struct {
+    void *context;
+    /* Called by the store once the commit is sent, and again when the nanoseconds that it returns
+     * have passed without an answer. It must not use the store. */
+    uint64_t (*on_waiting)(void *context);
+} fb_store_waiter_t;
+
 /* Each of these returns FB_UNAVAILABLE where the store cannot be reached, or is not willing now;
  * the next call tries to reach it again. FB_CONFIG where what it holds is not a fleet that this
  * fleetbit knows (another schema version, keys of a wrong type). */
@@ -82,9 +90,10 @@ typedef struct {
      * FB_OK; FB_STALE where the head is not `expected` (epoch, revision and chain);
      * FB_OUTCOME_UNKNOWN where the answer was lost: it may have landed, or may still.
      * FB_UNAVAILABLE: it has not landed and will not. FB_INTERNAL where a payload is not as above,
-     * FB_BODY_TOO_LARGE beyond FB_STORE_BATCH_BYTES_MAX. */
+     * FB_BODY_TOO_LARGE beyond FB_STORE_BATCH_BYTES_MAX. `waiter` (NULL: none) waits with it; a
+     * commit that was not sent has not called it. */
     fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected, const fb_entry_t *entries,
-                        size_t count, fb_error_t *error);
+                        size_t count, const fb_store_waiter_t *waiter, fb_error_t *error);
     /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
      * so end it); `*count` says how many it took, `*head` is the head of that same moment.
      * FB_TRIMMED where the log no longer has the next one; FB_DIVERGED where it ends before

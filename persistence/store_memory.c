@@ -303,12 +303,15 @@ static void trim_log(memory_t *self)
 }
 
 static fb_code_t memory_commit(fb_store_t *store, const fb_position_t *expected,
-                               const fb_entry_t *entries, size_t count, fb_error_t *error)
+                               const fb_entry_t *entries, size_t count,
+                               const fb_store_waiter_t *waiter, fb_error_t *error)
 {
     memory_t *self = memory(store);
     fb_code_t code = fb_store_check_commit(expected, entries, count, error);
     if (code != FB_OK)
         return code;
+    if (waiter != NULL)
+        waiter->on_waiting(waiter->context);
     if (self->head.revision != expected->revision ||
         strcmp(self->head.epoch, expected->epoch) != 0 ||
         strcmp(self->head.chain, expected->chain) != 0)

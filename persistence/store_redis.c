@@ -305,7 +305,8 @@ static fb_code_t commit_answer(fb_store_redis_t *self, const fb_position_t *expe
 }
 
 static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
-                              const fb_entry_t *entries, size_t count, fb_error_t *error)
+                              const fb_entry_t *entries, size_t count,
+                              const fb_store_waiter_t *waiter, fb_error_t *error)
 {
     fb_store_redis_t *self = fb_store_redis(store);
     redisReply *reply = NULL;
@@ -319,7 +320,10 @@ static fb_code_t redis_commit(fb_store_t *store, const fb_position_t *expected,
     code = fb_redis_link_flush(self->link, error);
     if (code != FB_OK)
         return code;
-    code = fb_redis_link_reply(self->link, &reply, error);
+    if (waiter != NULL)
+        code = fb_redis_link_attend(self->link, waiter->on_waiting, waiter->context, error);
+    if (code == FB_OK)
+        code = fb_redis_link_reply(self->link, &reply, error);
     if (code == FB_UNAVAILABLE) {
         /* It was sent whole: Redis may have run it, or may yet. */
         error->code = FB_OUTCOME_UNKNOWN;

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The way of a batch of writes into the log.
  *
+ *     writer    plan n │ send n, plan n + 1 ......... │ seal n, send n + 1, answer n, plan n + 2 ..
+ *     Redis            │ apply n, fsync ............. │ apply n + 1, fsync ........................
+ *
+ * While Redis works on a batch, its owner may plan the next one ahead, upon the stage of this one
+ * (fb_fleet_plan_ahead). Only one is ever on its way. What becomes of it:
+ *
  *     plan ──► commit ──► OK ───────────► seal, on the shelf, answers
  *      ▲          │
  *      │          ├─ STALE: others wrote. Follow the log, plan again.
@@ -9,171 +15,19 @@
  *      └────────────── another command there: it never will; plan again;
  *                      nothing there yet: send the very same entries again (only one of the two
  *                      can land, since both extend the same revision).
+ *
+ * Whatever is not OK at once drops what was planned ahead of it. And so does all that puts another
+ * snapshot on the shelf: a plan holds for the one that it was made upon, and no other.
  */
-#include <stdlib.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/memory.h"
 #include "base/random.h"
 #include "server/fleet_internal.h"
 
-#define PAUSE_MS_MIN    1
-#define PAUSE_MS_MAX    100
-#define FB_AUTHOR_BYTES 8      /* of a command id: which process it is of; the rest is random */
-#define BATCH_DAYS_MAX  100000 /* bits that a batch sets or clears: Redis does nothing meanwhile */
-
-/* One attempt: what was planned upon one snapshot. */
-typedef struct {
-    fb_stage_t *stage; /* NULL once it is settled */
-    fb_position_t expected;
-    fb_entry_t *entries;
-    fb_buffer_t *payloads; /* those of the entries */
-    size_t count;
-    size_t planned; /* writes: those that failed, too */
-    uint64_t days;  /* bits of days that the entries touch */
-} batch_t;
-
-void fb_write_dispose(fb_write_t *write)
-{
-    fb_args_dispose(&write->args);
-    free(write->if_match);
-    fb_buffer_dispose(&write->body);
-    fb_buffer_dispose(&write->location);
-}
-
-static void random_command(uint32_t author, char command[FB_COMMAND_BYTES + 1])
-{
-    static const char hex[] = "0123456789abcdef";
-    uint8_t bytes[(FB_COMMAND_BYTES - FB_AUTHOR_BYTES) / 2];
-    fb_assert(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
-    for (unsigned i = 0; i < FB_AUTHOR_BYTES; i++)
-        command[i] = hex[author >> (28 - 4 * i) & 15];
-    for (size_t i = 0; i < sizeof(bytes); i++) {
-        command[FB_AUTHOR_BYTES + 2 * i] = hex[bytes[i] >> 4];
-        command[FB_AUTHOR_BYTES + 2 * i + 1] = hex[bytes[i] & 15];
-    }
-    command[FB_COMMAND_BYTES] = '\0';
-}
-
-static void reset_answer(fb_write_t *write)
-{
-    write->error = (fb_error_t){0};
-    write->body.len = 0;
-    write->location.len = 0;
-    write->etag[0] = '\0';
-}
-
-/* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
-static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t *write,
-                                fb_error_t *error)
-{
-    char etag[FB_ETAG_BYTES + 1];
-    fb_buffer_t body = {0};
-    if (write->if_match == NULL)
-        return FB_OK;
-    const fb_view_t *view = write->command->match;
-    fb_args_t args = {.id_count = write->args.id_count};
-    memcpy(args.ids, write->args.ids, sizeof(args.ids));
-    fb_code_t code = view->render(snapshot, &args, &body, error);
-    if (code == FB_OK) {
-        fb_etag(fb_buffer_slice(&body), etag);
-        if (!fb_etag_matches(fb_slice(write->if_match), etag, false))
-            code = fb_fail(error, FB_PRECONDITION_FAILED,
-                           "If-Match names another state than the current one, %s", etag);
-    }
-    fb_buffer_dispose(&body);
-    return code;
-}
-
-/* Renders what the write leaves behind, as the stage shows it now. */
-static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, const fb_plan_t *plan)
-{
-    const fb_command_t *command = write->command;
-    fb_args_t args = {.id_count = FB_PATH_IDS_MAX};
-    memcpy(args.ids, plan->ids, sizeof(args.ids));
-    memcpy(write->ids, plan->ids, sizeof(write->ids));
-    write->position = snapshot->position;
-    if (command->answer == FB_ANSWER_EMPTY)
-        return;
-    fb_error_t error = {0};
-    fb_assert(command->shows->render(snapshot, &args, &write->body, &error) == FB_OK);
-    fb_etag(fb_buffer_slice(&write->body), write->etag);
-    if (command->answer == FB_ANSWER_CREATED)
-        fb_registry_put_path(&write->location, command->shows->path, plan->ids);
-}
-
-static uint64_t days_of(const fb_change_t *change)
-{
-    uint64_t days = 0;
-    for (size_t i = 0; i < change->count; i++)
-        days += change->ops[i].kind == FB_OP_DAYS ? change->ops[i].days : 0;
-    return days;
-}
-
-static void add_entry(batch_t *batch, uint32_t author, const fb_change_t *change)
-{
-    fb_position_t position = fb_stage_view(batch->stage)->position;
-    fb_entry_t *entry = &batch->entries[batch->count];
-    fb_buffer_t *payload = &batch->payloads[batch->count];
-    batch->count++;
-    batch->days += days_of(change);
-    fb_change_encode(change, payload);
-    random_command(author, entry->command);
-    entry->payload = fb_buffer_slice(payload);
-    entry->revision = ++position.revision;
-    fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
-    memcpy(position.chain, entry->chain, sizeof(position.chain));
-    fb_stage_apply(batch->stage, change);
-    fb_fleet_sum_text(fb_stage_view(batch->stage), entry->sum);
-    memcpy(position.sum, entry->sum, sizeof(position.sum));
-    fb_stage_set_position(batch->stage, &position);
-}
-
-static void plan_write(batch_t *batch, uint32_t author, fb_write_t *write)
-{
-    const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
-    fb_plan_t plan = {0};
-    reset_answer(write);
-    write->position = snapshot->position;
-    fb_code_t code = check_if_match(snapshot, write, &write->error);
-    if (code == FB_OK)
-        code = write->command->plan(snapshot, &write->args, &plan, &write->error);
-    if (code == FB_OK) {
-        add_entry(batch, author, &plan.change);
-        render_answer(snapshot, write, &plan);
-    }
-    fb_change_dispose(&plan.change);
-}
-
-static void plan_batch(fb_fleet_t *fleet, batch_t *batch, fb_write_t *const *writes, size_t count)
-{
-    fb_instant_t now = fb_clock_now();
-    *batch = (batch_t){
-        .stage = fb_stage_begin(fleet->current),
-        .expected = fleet->current->position,
-        .entries = fb_alloc_zero(count, sizeof(fb_entry_t)),
-        .payloads = fb_alloc_zero(count, sizeof(fb_buffer_t)),
-    };
-    while (batch->planned < count && batch->days < BATCH_DAYS_MAX) {
-        fb_write_t *write = writes[batch->planned++];
-        write->args.now = now;
-        plan_write(batch, fleet->author, write);
-    }
-}
-
-static void dispose_batch(batch_t *batch)
-{
-    if (batch->stage != NULL)
-        fb_stage_abort(&batch->stage);
-    for (size_t i = 0; i < batch->count; i++)
-        fb_buffer_dispose(&batch->payloads[i]);
-    free(batch->payloads);
-    free(batch->entries);
-    *batch = (batch_t){0};
-}
+#define PAUSE_MS_MIN 1
+#define PAUSE_MS_MAX 100
 
 static void pause_ms(uint64_t ms)
 {
@@ -181,7 +35,7 @@ static void pause_ms(uint64_t ms)
     nanosleep(&pause, NULL);
 }
 
-static bool still_expected(const fb_fleet_t *fleet, const batch_t *batch)
+static bool still_expected(const fb_fleet_t *fleet, const fb_batch_t *batch)
 {
     const fb_position_t *position = &fleet->current->position;
     return position->revision == batch->expected.revision &&
@@ -192,7 +46,7 @@ static bool still_expected(const fb_fleet_t *fleet, const batch_t *batch)
 typedef enum { LANDED, PLAN_AGAIN, SEND_AGAIN, CANNOT_TELL, NEVER_TOLD } outcome_t;
 
 /* Follows the log to see what became of a batch. */
-static outcome_t find_outcome(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error)
+static outcome_t find_outcome(fb_fleet_t *fleet, const fb_batch_t *batch, fb_error_t *error)
 {
     fb_followed_t followed;
     *error = (fb_error_t){0};
@@ -206,7 +60,7 @@ static outcome_t find_outcome(fb_fleet_t *fleet, const batch_t *batch, fb_error_
 }
 
 /* Somebody else came first. What has been published since is mostly all that is missing. */
-static bool has_heard_why(fb_fleet_t *fleet, const batch_t *batch)
+static bool has_heard_why(fb_fleet_t *fleet, const fb_batch_t *batch)
 {
     fb_hearing_t hearing;
     fb_error_t error = {0};
@@ -214,15 +68,20 @@ static bool has_heard_why(fb_fleet_t *fleet, const batch_t *batch)
     return fb_fleet_hear(fleet, &hearing, &error) == FB_OK && !still_expected(fleet, batch);
 }
 
-static fb_code_t send(fb_fleet_t *fleet, const batch_t *batch, fb_error_t *error)
+static fb_code_t send(fb_fleet_t *fleet, const fb_batch_t *batch, fb_error_t *error)
 {
+    const fb_store_waiter_t waiter = {fleet->hooks.context, fleet->hooks.on_waiting};
     uint64_t begun_ns = fb_clock_monotonic_ns();
-    fb_code_t code = fleet->store->vtable->commit(fleet->store, &batch->expected, batch->entries,
-                                                  batch->count, error);
+    fb_code_t code =
+        fleet->store->vtable->commit(fleet->store, &batch->expected, batch->entries, batch->count,
+                                     waiter.on_waiting != NULL ? &waiter : NULL, error);
     uint64_t now_ns = fb_clock_monotonic_ns();
+    fleet->under_way = NULL;
     if (code == FB_OK) {
         fb_turns_took(&fleet->turns, now_ns - begun_ns);
         fb_turns_saw(&fleet->turns, fleet->author, now_ns);
+    } else {
+        fb_batch_dispose(&fleet->ahead);
     }
     return code;
 }
@@ -236,7 +95,7 @@ static fb_code_t give_up(bool in_doubt, fb_error_t *error)
 }
 
 /* One batch until it is settled, or until the deadline. `*again` asks for a new plan. */
-static fb_code_t settle(fb_fleet_t *fleet, batch_t *batch, uint64_t deadline_ms, bool *again,
+static fb_code_t settle(fb_fleet_t *fleet, fb_batch_t *batch, uint64_t deadline_ms, bool *again,
                         fb_error_t *error)
 {
     uint64_t wait_ms = PAUSE_MS_MIN;
@@ -334,18 +193,33 @@ static void forget_state_errors(fb_write_t *const *writes, size_t count)
     }
 }
 
+/* As it was planned ahead, if that still holds; else anew. */
+static void plan(fb_fleet_t *fleet, fb_batch_t *batch, fb_write_t *const *writes, size_t count)
+{
+    if (fb_batch_holds(&fleet->ahead, fleet->current, writes, count)) {
+        *batch = fleet->ahead;
+        fleet->ahead = (fb_batch_t){0};
+        return;
+    }
+    fb_batch_dispose(&fleet->ahead);
+    fb_batch_begin(batch, fleet->current);
+    fb_batch_add(batch, fleet->author, writes, count);
+}
+
 /* Commits as many of the writes, from the first on, as make one batch: `*done` of them. */
 static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
-                             uint64_t deadline_ms, size_t *done, fb_error_t *error)
+                             bool are_last, uint64_t deadline_ms, size_t *done, fb_error_t *error)
 {
     for (unsigned attempt = 0;; attempt++) {
-        batch_t batch;
+        fb_batch_t batch;
         bool again = false;
-        plan_batch(fleet, &batch, writes, count);
+        plan(fleet, &batch, writes, count);
         *done = batch.planned;
+        fleet->under_way = are_last && batch.planned == count ? &batch : NULL;
         fb_code_t code = batch.count > 0 ? settle(fleet, &batch, deadline_ms, &again, error)
                                          : confirm_failures(fleet, &again, error);
-        dispose_batch(&batch);
+        fleet->under_way = NULL;
+        fb_batch_dispose(&batch);
         if (code != FB_OK)
             forget_state_errors(writes, *done);
         if (code != FB_OK || !again)
@@ -355,6 +229,24 @@ static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_
                            attempt + 1);
         await_turn(fleet, attempt);
     }
+}
+
+bool fb_fleet_may_plan_ahead(const fb_fleet_t *fleet)
+{
+    return fleet->under_way != NULL && fleet->ahead.days < FB_BATCH_DAYS_MAX &&
+           fb_turns_is_alone(&fleet->turns, fb_clock_monotonic_ns());
+}
+
+size_t fb_fleet_plan_ahead(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count)
+{
+    fb_batch_t *ahead = &fleet->ahead;
+    if (fleet->under_way == NULL || count == 0)
+        return 0;
+    if (ahead->serial == 0)
+        fb_batch_begin(ahead, fb_stage_view(fleet->under_way->stage));
+    fb_assert(ahead->planned <= count);
+    fb_batch_add(ahead, fleet->author, writes + ahead->planned, count - ahead->planned);
+    return ahead->planned;
 }
 
 static void fail_all(fb_write_t *const *writes, size_t count, const fb_error_t *error)
@@ -373,8 +265,8 @@ fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t c
     for (size_t at = 0; at < count; at += done) {
         size_t left = count - at;
         fb_error_t fault = {0};
-        fb_code_t code =
-            commit_some(fleet, writes + at, left < most ? left : most, deadline_ms, &done, &fault);
+        fb_code_t code = commit_some(fleet, writes + at, left < most ? left : most, left <= most,
+                                     deadline_ms, &done, &fault);
         bool is_away = code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN;
         bool is_over = is_away || code == FB_CONTENDED;
         if (code != FB_OK && !is_over && done > 1) {

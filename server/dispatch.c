@@ -187,34 +187,34 @@ static char *copy_if_match(const h2o_req_t *req)
     return joined.at;
 }
 
-static void submit(fb_exchange_t *exchange, pending_t *pending)
+static void submit(fb_exchange_t *exchange, pending_t *pending, fb_error_t *error)
 {
-    fb_error_t error = {0};
     h2o_req_t *req = exchange->req;
     pending->conn = fb_conn_of(req);
     if (!fb_conn_write_begin(pending->conn)) {
         free_pending(pending);
-        fb_fail(&error, FB_TOO_MANY, "too many writes of this connection wait for their answers");
-        fb_reply_problem(exchange, &error, NULL);
+        fb_fail(error, FB_TOO_MANY, "too many writes of this connection wait for their answers");
+        fb_reply_problem(exchange, error, NULL);
         return;
     }
     exchange->anchor = h2o_mem_alloc_shared(&req->pool, sizeof(void *), on_request_gone);
     *exchange->anchor = pending;
     pending->exchange = *exchange;
-    if (fb_writer_submit(exchange->loop->server->writer, &pending->write, &error) == FB_OK)
+    if (fb_writer_submit(exchange->loop->server->writer, &pending->write, error) == FB_OK)
         return;
     fb_conn_write_end(pending->conn);
     *exchange->anchor = NULL;
     free_pending(pending);
-    fb_reply_problem(exchange, &error, NULL);
+    fb_reply_problem(exchange, error, NULL);
 }
 
 static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
 {
     h2o_req_t *req = exchange->req;
     fb_error_t error = {0};
-    pending_t *pending = fb_alloc_zero(1, sizeof(*pending));
-    pending->write.command = route->command;
+    pending_t *pending = fb_alloc(sizeof(*pending));
+    pending->message = (h2o_multithread_message_t){{NULL, NULL}};
+    fb_write_init(&pending->write, route->command);
     pending->write.on_done = on_write_done;
     size_t body_bytes_max = exchange->loop->server->body_bytes_max;
     if (read_command(req, body_bytes_max, route, &pending->write.args, &error) != FB_OK) {
@@ -223,7 +223,7 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
         return;
     }
     pending->write.if_match = copy_if_match(req);
-    submit(exchange, pending);
+    submit(exchange, pending, &error);
 }
 
 /* --- where a request goes in ------------------------------------------------------------- */

@@ -59,6 +59,7 @@ fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rule
 void fb_fleet_destroy(fb_fleet_t **fleet)
 {
     fb_fleet_t *gone = *fleet;
+    fb_batch_dispose(&gone->ahead);
     if (gone->current != NULL) {
         /* The shelf frees the block of the last snapshot, so a copy is what is taken apart. */
         fb_snapshot_t *last = fb_alloc(sizeof(*last));
@@ -71,13 +72,11 @@ void fb_fleet_destroy(fb_fleet_t **fleet)
     *fleet = NULL;
 }
 
-void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, void (*on_snapshot)(void *context),
-                      void *context)
+void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, const fb_fleet_hooks_t *hooks)
 {
     fb_assert(fleet->current == NULL);
     fleet->news = news;
-    fleet->on_snapshot = on_snapshot;
-    fleet->context = context;
+    fleet->hooks = *hooks;
 }
 
 fb_shelf_t *fb_fleet_shelf(const fb_fleet_t *fleet)
@@ -129,8 +128,8 @@ static void put_on_shelf(fb_fleet_t *fleet, fb_snapshot_t *next, void **garbage,
 {
     fleet->current = next;
     fleet->shelf_number = fb_shelf_put(fleet->shelf, next, garbage, count);
-    if (fleet->on_snapshot != NULL)
-        fleet->on_snapshot(fleet->context);
+    if (fleet->hooks.on_snapshot != NULL)
+        fleet->hooks.on_snapshot(fleet->hooks.context);
 }
 
 void fb_fleet_put_on_shelf(fb_fleet_t *fleet, fb_stage_t **stage)

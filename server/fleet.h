@@ -27,14 +27,16 @@ typedef struct fb_write {
     void (*on_done)(struct fb_write *write); /* once, on the writer's thread */
     void *context;                           /* of on_done */
     /* the answer */
-    fb_error_t error;     /* its code is FB_OK where the write landed */
     fb_buffer_t body;     /* what the command shows, at the write's own revision */
     fb_buffer_t location; /* FB_ANSWER_CREATED: the path of the thing */
     char etag[FB_ETAG_BYTES + 1];
     uint32_t ids[FB_PATH_IDS_MAX]; /* those of the path of what it shows */
     fb_position_t position;        /* the write's own revision; where it failed, the one it saw */
+    fb_error_t error;              /* its code is FB_OK where the write landed */
 } fb_write_t;
 
+/* Nothing but the code of its error: the texts of one are long, and say nothing without a code. */
+void fb_write_init(fb_write_t *write, const fb_command_t *command);
 void fb_write_dispose(fb_write_t *write);
 
 /* The strong validator of a body (RFC 9110, section 8.8.3): XXH3 of its bytes, so that it is the
@@ -57,10 +59,17 @@ typedef struct {
 
 /* Takes the store over; borrows the shelf and the rules. */
 fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rules_t *rules);
-/* Before the first load. `news` (borrowed; NULL: none) says what others commit; `on_snapshot` is
- * called whenever a new snapshot was put on the shelf. */
-void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, void (*on_snapshot)(void *context),
-                      void *context);
+/* What the fleet tells its owner, on the thread that it belongs to; each may be NULL. */
+typedef struct {
+    void (*on_snapshot)(void *context); /* a new one was put on the shelf */
+    /* The store works on a batch: called once it is sent, and again when the nanoseconds that it
+     * returns have passed without an answer. */
+    uint64_t (*on_waiting)(void *context);
+    void *context;
+} fb_fleet_hooks_t;
+
+/* Before the first load. `news` (borrowed; NULL: none) says what others commit. */
+void fb_fleet_connect(fb_fleet_t *fleet, fb_news_t *news, const fb_fleet_hooks_t *hooks);
 /* No reader of the shelf may be left, and nothing may be put on it afterwards. */
 void fb_fleet_destroy(fb_fleet_t **fleet);
 
@@ -103,3 +112,11 @@ void fb_fleet_set_today(fb_fleet_t *fleet, fb_day_t today);
  * repetitions: the writes that could not be settled have such an error. */
 fb_code_t fb_fleet_commit(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count,
                           uint64_t deadline_ms, fb_error_t *error);
+
+/* Within on_waiting: is it worth while to plan ahead now? Not where others write as well, for then
+ * it is their turn next; nor where the plan is full, or what is under way may not land. */
+bool fb_fleet_may_plan_ahead(const fb_fleet_t *fleet);
+/* Within on_waiting: plans writes as if what is under way had landed already. Each call has those
+ * of the call before, and more behind them; how many are planned. An fb_fleet_commit of just these
+ * sends them at once where nothing came between, and plans them anew where something did. */
+size_t fb_fleet_plan_ahead(fb_fleet_t *fleet, fb_write_t *const *writes, size_t count);

@@ -3,6 +3,7 @@
 
 #include "resources/registry.h"
 #include "resources/stage.h"
+#include "server/batch.h"
 #include "server/fleet.h"
 #include "server/turns.h"
 
@@ -18,8 +19,9 @@ struct fb_fleet {
     fb_fleet_stats_t stats;
     fb_news_t *news; /* NULL: none */
     fb_news_batch_t heard;
-    void (*on_snapshot)(void *context);
-    void *context;                /* of on_snapshot */
+    fb_fleet_hooks_t hooks;
+    const fb_batch_t *under_way;  /* that the next one may be planned upon; NULL: there is none */
+    fb_batch_t ahead;             /* planned upon it */
     const fb_snapshot_t *current; /* what the shelf has; NULL before the first load */
     uint64_t shelf_number;        /* of `current` */
     fb_store_schema_t schema;

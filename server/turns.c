@@ -81,6 +81,20 @@ void fb_turns_took(fb_turns_t *turns, uint64_t ns)
     turns->slot_ns = slot_ns < FB_TURNS_SLOT_NS_MAX ? slot_ns : FB_TURNS_SLOT_NS_MAX;
 }
 
+static bool is_active(const fb_turns_t *turns, unsigned at, uint64_t now_ns)
+{
+    return now_ns < turns->authors[at].seen_ns + FB_TURNS_ACTIVE_NS;
+}
+
+bool fb_turns_is_alone(const fb_turns_t *turns, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < turns->count; i++) {
+        if (is_active(turns, i, now_ns))
+            return false;
+    }
+    return true;
+}
+
 uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns)
 {
     uint64_t wait_ns = 0; /* for those active ones whose turn comes before ours */
@@ -91,7 +105,7 @@ uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns)
         uint32_t theirs = id - turns->last - 1, ours = turns->self - turns->last - 1;
         uint64_t slot_ns = turns->authors[i].slot_ns << turns->authors[i].misses;
         slot_ns = slot_ns > turns->slot_ns ? slot_ns : turns->slot_ns;
-        if (theirs < ours && now_ns < turns->authors[i].seen_ns + FB_TURNS_ACTIVE_NS)
+        if (theirs < ours && is_active(turns, i, now_ns))
             wait_ns += slot_ns < FB_TURNS_WAIT_NS_MAX ? slot_ns : FB_TURNS_WAIT_NS_MAX;
     }
     return turns->last_ns + wait_ns;

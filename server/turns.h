@@ -46,5 +46,7 @@ void fb_turns_saw(fb_turns_t *turns, uint32_t author, uint64_t now_ns);
 void fb_turns_wants(fb_turns_t *turns, uint32_t author, uint64_t took_ns, uint64_t now_ns);
 /* A commit of our own took so long. */
 void fb_turns_took(fb_turns_t *turns, uint64_t ns);
+/* Does nobody else write now, so that no turn need be waited for? */
+bool fb_turns_is_alone(const fb_turns_t *turns, uint64_t now_ns);
 /* When it is our turn: at once where that is not in the future. */
 uint64_t fb_turns_next_ns(const fb_turns_t *turns, uint64_t now_ns);

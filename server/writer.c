@@ -4,6 +4,13 @@
  *     loading    submit refuses (FB_UNAVAILABLE); nothing is on the shelf
  *     serving    submit queues; redis_up says whether it refuses
  *     stopping   submit refuses; what was queued is still committed and answered
+ *
+ * Where a write is, from submit to on_done; each batch has the place of the one before it:
+ *
+ *     queue ──► ahead ──► now ──► settled ──► on_done
+ *       │  ▲      │        ▲
+ *       │  └──────┘        │      ahead: planned while `now` is in Redis; goes back to the queue
+ *       └──────────────────┘      where something other than writing is to be done first
  */
 #include "server/writer.h"
 
@@ -24,6 +31,14 @@
 #define RETRY_MS_MIN     50   /* between attempts to reach Redis */
 #define RETRY_MS_MAX     1000
 #define WAIT_ON_LOOPS_MS 100 /* then it looks again whether all loops have the snapshot */
+/* Between looks at the queue while Redis works on a batch. Oftener would take the processor from
+ * Redis; a commit that takes less time has none for planning. */
+#define LOOK_NS 1000000
+
+typedef struct {
+    fb_write_t *writes[BATCH_MAX];
+    size_t count;
+} batch_t;
 
 struct fb_writer {
     fb_fleet_t *fleet;
@@ -32,6 +47,9 @@ struct fb_writer {
     fb_writer_config_t config;
     fb_writer_state_t state;
     uint64_t sign_ms; /* when Redis, or another instance, last told us something */
+    batch_t now;      /* what is being committed */
+    batch_t ahead;    /* what is planned meanwhile: it comes next */
+    batch_t settled;  /* what is yet to be answered */
     pthread_t thread;
     bool started;
     sem_t taken;           /* posted by loops */
@@ -105,26 +123,46 @@ fb_code_t fb_writer_submit(fb_writer_t *writer, fb_write_t *write, fb_error_t *e
         *writer->last = write;
         writer->last = &write->next;
         set_u64(&writer->state.queued, ++writer->queued);
-        pthread_cond_signal(&writer->wake);
     }
     pthread_mutex_unlock(&writer->mutex);
+    /* Not under the mutex, which the writer wants first of all when it wakes. */
+    if (code == FB_OK)
+        pthread_cond_signal(&writer->wake);
     return code;
 }
 
-static size_t take_batch(fb_writer_t *writer, fb_write_t **batch)
+/* Takes from the queue what the batch has room for; under the mutex. */
+static void take_batch(fb_writer_t *writer, batch_t *batch)
 {
-    size_t count = 0;
-    while (count < BATCH_MAX && writer->first != NULL) {
+    size_t before = batch->count;
+    while (batch->count < BATCH_MAX && writer->first != NULL) {
         fb_write_t *write = writer->first;
         writer->first = write->next;
         write->next = NULL;
-        batch[count++] = write;
+        batch->writes[batch->count++] = write;
     }
     if (writer->first == NULL)
         writer->last = &writer->first;
-    writer->queued -= count;
+    writer->queued -= batch->count - before;
     set_u64(&writer->state.queued, writer->queued);
-    return count;
+}
+
+/* Puts those from `kept` on back to where they came from. */
+static void give_back(fb_writer_t *writer, batch_t *batch, size_t kept)
+{
+    if (batch->count == kept)
+        return;
+    pthread_mutex_lock(&writer->mutex);
+    if (writer->first == NULL)
+        writer->last = &batch->writes[batch->count - 1]->next;
+    writer->queued += batch->count - kept;
+    while (batch->count > kept) {
+        fb_write_t *write = batch->writes[--batch->count];
+        write->next = writer->first;
+        writer->first = write;
+    }
+    set_u64(&writer->state.queued, writer->queued);
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 /* What the thread is woken for. */
@@ -164,32 +202,45 @@ static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
     return call;
 }
 
-static size_t take_all(fb_writer_t *writer, fb_write_t **batch)
+static void take_all(fb_writer_t *writer, batch_t *batch)
 {
     pthread_mutex_lock(&writer->mutex);
-    size_t count = take_batch(writer, batch);
+    take_batch(writer, batch);
     pthread_mutex_unlock(&writer->mutex);
-    return count;
 }
 
-/* The writes that wait, if it is our turn. `*left`: some still do. */
-static size_t take_writes(fb_writer_t *writer, fb_write_t **batch, bool *left)
+/* The writes that wait, if it is our turn. */
+static void take_writes(fb_writer_t *writer)
 {
-    size_t count = 0;
     pthread_mutex_lock(&writer->mutex);
     if (writer->stopping || fb_fleet_turn_ns(writer->fleet) <= fb_clock_monotonic_ns())
-        count = take_batch(writer, batch);
-    *left = writer->first != NULL;
+        take_batch(writer, &writer->now);
     pthread_mutex_unlock(&writer->mutex);
-    return count;
+}
+
+static bool has_writes(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool any = writer->first != NULL;
+    pthread_mutex_unlock(&writer->mutex);
+    return any;
+}
+
+/* Is there something else to do than to write? */
+static bool is_called(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    bool called = writer->has_news || writer->nudged;
+    pthread_mutex_unlock(&writer->mutex);
+    return called || fb_zone_day(fb_clock_now()) != fb_fleet_current(writer->fleet)->today;
 }
 
 void fb_writer_nudge(fb_writer_t *writer)
 {
     pthread_mutex_lock(&writer->mutex);
     writer->nudged = true;
-    pthread_cond_signal(&writer->wake);
     pthread_mutex_unlock(&writer->mutex);
+    pthread_cond_signal(&writer->wake);
 }
 
 /* On the watch's thread. */
@@ -198,8 +249,8 @@ static void on_news(void *context)
     fb_writer_t *writer = context;
     pthread_mutex_lock(&writer->mutex);
     writer->has_news = true;
-    pthread_cond_signal(&writer->wake);
     pthread_mutex_unlock(&writer->mutex);
+    pthread_cond_signal(&writer->wake);
 }
 
 /* --- snapshots on their way to the loops ------------------------------------------------- */
@@ -266,36 +317,80 @@ static void turn_day(fb_writer_t *writer)
 /* --- the thread -------------------------------------------------------------------------- */
 
 /* Redis is away: what still waits has not been sent, and need not wait to be told. */
-static void refuse_waiting(fb_writer_t *writer, fb_write_t **batch, const fb_error_t *error)
+static void refuse_waiting(fb_writer_t *writer, const fb_error_t *error)
 {
-    for (size_t count; (count = take_all(writer, batch)) > 0;) {
-        add_u64(&writer->state.failed_total, count);
-        for (size_t i = 0; i < count; i++) {
-            batch[i]->error = *error;
-            batch[i]->error.code = FB_UNAVAILABLE;
-            batch[i]->on_done(batch[i]);
+    batch_t *batch = &writer->now;
+    for (take_all(writer, batch); batch->count > 0; take_all(writer, batch)) {
+        add_u64(&writer->state.failed_total, batch->count);
+        while (batch->count > 0) {
+            fb_write_t *write = batch->writes[--batch->count];
+            write->error = *error;
+            write->error.code = FB_UNAVAILABLE;
+            write->on_done(write);
         }
     }
 }
 
-static void commit_batch(fb_writer_t *writer, fb_write_t **batch, size_t count)
+/* Once every loop has the snapshot that shows them. */
+static void answer_settled(fb_writer_t *writer)
 {
-    fb_error_t error = {0};
-    uint64_t begun_ms = fb_clock_monotonic_ms();
-    fb_code_t code = fb_fleet_commit(writer->fleet, batch, count, batch[0]->deadline_ms, &error);
-    note_outcome(writer, code, begun_ms, &error);
+    batch_t *settled = &writer->settled;
+    if (settled->count == 0)
+        return;
     publish(writer);
-    add_u64(&writer->state.batches_total, 1);
-    for (size_t i = 0; i < count; i++) {
-        fb_code_t outcome = batch[i]->error.code;
+    for (size_t i = 0; i < settled->count; i++) {
+        fb_code_t outcome = settled->writes[i]->error.code;
         if (outcome == FB_OK)
             add_u64(&writer->state.landed_total, 1);
         else if (outcome == FB_UNAVAILABLE || outcome == FB_OUTCOME_UNKNOWN)
             add_u64(&writer->state.failed_total, 1);
-        batch[i]->on_done(batch[i]);
+        settled->writes[i]->on_done(settled->writes[i]);
     }
+    settled->count = 0;
+}
+
+/* Redis works on a batch: answers the one before, and plans what has come since. */
+static uint64_t on_waiting(void *context)
+{
+    fb_writer_t *writer = context;
+    batch_t *ahead = &writer->ahead;
+    answer_settled(writer);
+    if (has_writes(writer) && fb_fleet_may_plan_ahead(writer->fleet) && !is_called(writer)) {
+        take_all(writer, ahead);
+        give_back(writer, ahead, fb_fleet_plan_ahead(writer->fleet, ahead->writes, ahead->count));
+    }
+    return LOOK_NS;
+}
+
+static void commit_batch(fb_writer_t *writer, fb_error_t *error)
+{
+    batch_t *now = &writer->now;
+    uint64_t begun_ms = fb_clock_monotonic_ms();
+    fb_code_t code =
+        fb_fleet_commit(writer->fleet, now->writes, now->count, now->writes[0]->deadline_ms, error);
+    note_outcome(writer, code, begun_ms, error);
+    add_u64(&writer->state.batches_total, 1);
+    answer_settled(writer); /* the one before, if this one was never sent */
+    writer->settled = *now;
+    now->count = 0;
+}
+
+/* One batch after the other, as long as the next one has been planned, and nothing else calls. The
+ * answers of one leave when the next is on its way. */
+static void commit_batches(fb_writer_t *writer)
+{
+    fb_error_t error = {0};
+    while (writer->now.count > 0) {
+        commit_batch(writer, &error);
+        if (writer->ahead.count == 0 || !redis_up(writer) || is_called(writer))
+            break;
+        writer->now = writer->ahead;
+        writer->ahead.count = 0;
+    }
+    answer_settled(writer);
+    give_back(writer, &writer->ahead, 0);
     if (!redis_up(writer))
-        refuse_waiting(writer, batch, &error);
+        refuse_waiting(writer, &error);
 }
 
 static void follow_log(fb_writer_t *writer)
@@ -372,26 +467,24 @@ static uint64_t next_comparison_ms(const fb_writer_t *writer, uint64_t retry_ms)
 static void *run(void *argument)
 {
     fb_writer_t *writer = argument;
-    fb_write_t *batch[BATCH_MAX];
     bool ended = false;
     uint64_t retry_ms = RETRY_MS_MIN;
     if (!load(writer))
         return NULL;
     become_ready(writer);
     while (!ended) {
-        bool left;
         uint64_t comparison_ms = next_comparison_ms(writer, retry_ms);
         call_t call = wait_for_call(writer, comparison_ms * 1000000);
         turn_day(writer);
         /* What others have written comes first: plans upon an older state would be in vain. */
         if (call.news && !call.stopping)
             hear(writer);
-        size_t count = take_writes(writer, batch, &left);
-        if (count > 0)
-            commit_batch(writer, batch, count);
+        take_writes(writer);
+        if (writer->now.count > 0)
+            commit_batches(writer);
         else if (call.nudge || (!call.stopping && fb_clock_monotonic_ms() >= comparison_ms))
             follow_log(writer);
-        ended = call.stopping && !left;
+        ended = call.stopping && !has_writes(writer);
         if (call.nudge)
             writer->config.on_published(writer->config.context);
         retry_ms = redis_up(writer)              ? RETRY_MS_MIN
@@ -418,10 +511,11 @@ fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch
     writer->fleet = fleet;
     writer->news = fb_news_create(fb_fleet_author(writer->fleet), on_news, writer);
     const fb_watch_sink_t sink = fb_news_sink(writer->news);
+    const fb_fleet_hooks_t hooks = {on_snapshot, on_waiting, writer};
     fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
     if (code != FB_OK)
         return code;
-    fb_fleet_connect(fleet, writer->news, on_snapshot, writer);
+    fb_fleet_connect(fleet, writer->news, &hooks);
     fb_assert(pthread_create(&writer->thread, NULL, run, writer) == 0);
     writer->started = true;
     return FB_OK;

@@ -6,8 +6,9 @@
 #include "server/fleet.h"
 
 /* The one thread that writes: takes the commands that wait as a batch, commits them, waits until
- * every loop has the new snapshot, and only then answers. Between writes it follows what others
- * write, and turns the date at midnight.
+ * every loop has the new snapshot, and only then answers. While Redis works on a batch, the one
+ * before is answered and the next one planned. Between writes it follows what others write, and
+ * turns the date at midnight.
  *
  *     loops ── fb_writer_submit ──► queue ──► batch ──► fb_fleet_commit ──► on_published
  *       ▲                                                                        │

@@ -123,6 +123,9 @@ static inline const char *answer(fb_redis_link_t *link, const char *command)
     return text.at;
 }
 
+/* Who waits with the commits that follow; NULL: nobody. */
+static const fb_store_waiter_t *waiter;
+
 /* One commit of the payloads upon `*position`, which moves with it if it lands. The command ids
  * are the revisions, but for their first digits, which are `author`. */
 static inline fb_code_t commit_texts(fb_store_t *store, fb_position_t *position, unsigned author,
@@ -139,7 +142,7 @@ static inline fb_code_t commit_texts(fb_store_t *store, fb_position_t *position,
                       entry->payload, entry->chain);
         snprintf(entry->sum, sizeof(entry->sum), "%016llx", (unsigned long long)entry->revision);
     }
-    fb_code_t code = store->vtable->commit(store, position, entries, count, error);
+    fb_code_t code = store->vtable->commit(store, position, entries, count, waiter, error);
     if (code == FB_OK) {
         position->revision += count;
         memcpy(position->chain, entries[count - 1].chain, sizeof(position->chain));

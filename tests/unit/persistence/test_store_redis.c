@@ -122,6 +122,21 @@ static void keys_of_a_wrong_type_stop_a_commit_before_it_writes(void **state)
     }
 }
 
+static void a_put_makes_a_row_of_what_was_none(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    assert_string_equal(answer(outside, "SADD fb:{f}:machine:1 member"), "1");
+    put(&subject, "[[\"put\",\"machine\",1,{\"label\":\"a\",\"type\":\"crane\"}]]");
+    assert_string_equal(answer(outside, "HGET fb:{f}:machine:1 label"), "a");
+    /* Other fields, as many as before. */
+    put(&subject, "[[\"put\",\"machine\",1,{\"label\":\"b\",\"model\":\"m\"}]]");
+    assert_string_equal(answer(outside, "HGET fb:{f}:machine:1 label"), "b");
+    assert_string_equal(answer(outside, "HEXISTS fb:{f}:machine:1 type"), "0");
+    assert_string_equal(answer(outside, "HLEN fb:{f}:machine:1"), "2");
+    end(&subject);
+}
+
 static void a_log_ahead_of_its_head_stops_a_commit_before_it_writes(void **state)
 {
     (void)state;
@@ -219,7 +234,8 @@ static void a_redis_that_is_not_willing_is_unavailable_and_heals(void **state)
 static void rights_that_are_missing_stop_a_commit_before_it_writes(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"setbit", "hset", "xadd", "del", "publish", "xtrim"};
+    static const char *const commands[] = {"setbit", "hset",    "hlen", "xadd",
+                                           "del",    "publish", "xtrim"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         char acl[200];
         subject_t subject = begin(5000);
@@ -301,25 +317,64 @@ static void a_connection_that_was_cut_while_idle_is_made_again(void **state)
     end(&subject);
 }
 
+typedef struct {
+    unsigned calls, most; /* then Redis goes on */
+    pid_t pid;
+} waiting_t;
+
+static uint64_t on_waiting(void *context)
+{
+    waiting_t *waiting = context;
+    if (++waiting->calls == waiting->most)
+        assert_int_equal(kill(waiting->pid, SIGCONT), 0);
+    return 5000000;
+}
+
+static void who_waits_is_called_until_the_answer_is_there(void **state)
+{
+    (void)state;
+    subject_t subject = begin(5000);
+    waiting_t waiting = {.most = 4, .pid = fb_private_redis_pid(redis)};
+    const fb_store_waiter_t caller = {&waiting, on_waiting};
+    put(&subject, "[]");
+    waiter = &caller;
+    assert_int_equal(kill(waiting.pid, SIGSTOP), 0);
+    put(&subject, one_put);
+    assert_true(waiting.calls >= 4);
+    waiting.calls = 0;
+    fb_position_t wrong = subject.position;
+    wrong.revision++;
+    assert_code(FB_STALE, commit_text(subject.store, &wrong, one_put, error));
+    assert_true(waiting.calls > 0);
+    waiter = NULL;
+    end(&subject);
+}
+
 static void an_answer_that_does_not_come_leaves_the_outcome_open(void **state)
 {
     (void)state;
-    subject_t subject = begin(200);
-    fb_store_t *store = subject.store;
-    pid_t pid = fb_private_redis_pid(redis);
-    fb_position_t before = subject.position;
-    put(&subject, "[]");
-    assert_int_equal(kill(pid, SIGSTOP), 0);
-    fb_position_t hoped = subject.position;
-    assert_code(FB_OUTCOME_UNKNOWN, commit_text(store, &hoped, one_put, error));
-    assert_code(FB_UNAVAILABLE, store->vtable->head(store, &before, error));
-    assert_int_equal(kill(pid, SIGCONT), 0);
-    pause_ms(100);
-    /* It landed after all, and whoever tries again is told. */
-    assert_code(FB_STALE, commit_text(store, &subject.position, one_put, error));
-    assert_ok(store->vtable->head(store, &before, error));
-    assert_int_equal(before.revision, 2);
-    end(&subject);
+    for (int waits = 0; waits < 2; waits++) {
+        subject_t subject = begin(200);
+        fb_store_t *store = subject.store;
+        waiting_t waiting = {.pid = fb_private_redis_pid(redis)};
+        const fb_store_waiter_t caller = {&waiting, on_waiting};
+        fb_position_t before = subject.position;
+        put(&subject, "[]");
+        assert_int_equal(kill(waiting.pid, SIGSTOP), 0);
+        fb_position_t hoped = subject.position;
+        waiter = waits ? &caller : NULL;
+        assert_code(FB_OUTCOME_UNKNOWN, commit_text(store, &hoped, one_put, error));
+        waiter = NULL;
+        assert_true(waits ? waiting.calls > 1 : waiting.calls == 0);
+        assert_code(FB_UNAVAILABLE, store->vtable->head(store, &before, error));
+        assert_int_equal(kill(waiting.pid, SIGCONT), 0);
+        pause_ms(100);
+        /* It landed after all, and whoever tries again is told. */
+        assert_code(FB_STALE, commit_text(store, &subject.position, one_put, error));
+        assert_ok(store->vtable->head(store, &before, error));
+        assert_int_equal(before.revision, 2);
+        end(&subject);
+    }
 }
 
 static void assert_durability(fb_store_t *store, bool expected, const char *text)
@@ -394,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_row_that_vanished_is_not_loaded),
         cmocka_unit_test(a_load_that_is_given_up_leaves_the_store_usable),
         cmocka_unit_test(keys_of_a_wrong_type_stop_a_commit_before_it_writes),
+        cmocka_unit_test(a_put_makes_a_row_of_what_was_none),
         cmocka_unit_test(a_log_ahead_of_its_head_stops_a_commit_before_it_writes),
         cmocka_unit_test(a_bit_beyond_what_redis_allows_stops_a_commit_before_it_writes),
         cmocka_unit_test(a_strange_head_is_refused),
@@ -406,6 +462,7 @@ int main(void)
         cmocka_unit_test(databases_are_apart),
         cmocka_unit_test(nobody_there_is_unavailable),
         cmocka_unit_test(a_connection_that_was_cut_while_idle_is_made_again),
+        cmocka_unit_test(who_waits_is_called_until_the_answer_is_there),
         cmocka_unit_test(an_answer_that_does_not_come_leaves_the_outcome_open),
         cmocka_unit_test(durability_says_what_the_settings_are_worth),
     };

@@ -72,7 +72,7 @@ static inline void late_tick(lossy_t *lossy)
     if (lossy->late_left == 0 || --lossy->late_left > 0)
         return;
     lossy->inner->vtable->commit(lossy->inner, &lossy->late_expected, lossy->late,
-                                 lossy->late_count, &error);
+                                 lossy->late_count, NULL, &error);
     late_forget(lossy);
 }
 
@@ -143,7 +143,8 @@ static inline fate_t next_fate(lossy_t *lossy)
 }
 
 static inline fb_code_t on_commit(fb_store_t *store, const fb_position_t *expected,
-                                  const fb_entry_t *entries, size_t count, fb_error_t *error)
+                                  const fb_entry_t *entries, size_t count,
+                                  const fb_store_waiter_t *waiter, fb_error_t *error)
 {
     lossy_t *lossy = (lossy_t *)store;
     fb_error_t unheard = {0};
@@ -153,17 +154,19 @@ static inline fb_code_t on_commit(fb_store_t *store, const fb_position_t *expect
         lossy->before_commit(lossy->context);
     switch (next_fate(lossy)) {
     case PASSES:
-        return lossy->inner->vtable->commit(lossy->inner, expected, entries, count, error);
+        return lossy->inner->vtable->commit(lossy->inner, expected, entries, count, waiter, error);
     case REFUSED:
         return fb_fail(error, FB_UNAVAILABLE, "refused");
     case ANSWER_LOST:
-        lossy->inner->vtable->commit(lossy->inner, expected, entries, count, &unheard);
+        lossy->inner->vtable->commit(lossy->inner, expected, entries, count, waiter, &unheard);
         break;
     case LATE:
         late_keep(lossy, expected, entries, count);
-        break;
+        /* fall through */
     case LOST:
     case FATE_COUNT:
+        if (waiter != NULL)
+            waiter->on_waiting(waiter->context);
         break;
     }
     return fb_fail(error, FB_OUTCOME_UNKNOWN, "lost");

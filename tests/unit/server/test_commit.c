@@ -397,6 +397,143 @@ static void who_is_behind_and_hears_nothing_is_unavailable(void **state)
     instance_dispose(&other);
 }
 
+/* --- planning ahead ----------------------------------------------------------------------- */
+
+/* Commits one batch, and has the other one planned meanwhile. */
+static fb_code_t commit_and_plan(instance_t *instance, batch_t *batch, batch_t *next)
+{
+    instance->ahead->next = next;
+    fb_code_t code = commit(instance, batch, 5000);
+    instance->ahead->next = NULL;
+    return code;
+}
+
+/* A machine, and what can only be planned upon it. */
+static void add_pair(batch_t *batch, batch_t *next)
+{
+    add_machine(batch, "A");
+    add(next, "PATCH", "/v1/machines/1", "{\"label\":\"N\"}");
+    add_machine(next, "A");
+    add_machine(next, "B");
+}
+
+static void assert_pair(const batch_t *next)
+{
+    assert_int_equal(next->writes[0].error.code, FB_OK);
+    assert_int_equal(next->writes[1].error.code, FB_CONFLICT);
+    assert_int_equal(next->writes[2].error.code, FB_OK);
+    assert_int_equal(times_in_log("\"A\""), 2); /* put, and put again with another label */
+    assert_int_equal(times_in_log("\"B\""), 1);
+}
+
+static void what_was_planned_ahead_is_sent_as_it_is(void **state)
+{
+    (void)state;
+    instance_t instance = found();
+    batch_t batch = {.count = 0}, next = {.count = 0};
+    add_pair(&batch, &next);
+    assert_int_equal(commit_and_plan(&instance, &batch, &next), FB_OK);
+    assert_true(instance.ahead->calls > 0 && instance.ahead->may);
+    assert_int_equal(instance_now(&instance)->position.revision, 1);
+    assert_int_equal(next.writes[0].position.revision, 2);
+    next.writes[0].etag[0] = '!'; /* which another plan would write anew */
+    assert_int_equal(commit(&instance, &next, 5000), FB_OK);
+    assert_int_equal(next.writes[0].etag[0], '!');
+    assert_int_equal(next.writes[2].position.revision, 3);
+    assert_pair(&next);
+    assert_all_same(&instance, 1);
+    clear(&batch);
+    clear(&next);
+    instance_dispose(&instance);
+}
+
+static void what_was_planned_ahead_of_a_state_that_is_no_more_is_planned_again(void **state)
+{
+    (void)state;
+    for (int heard = 0; heard < 2; heard++) {
+        instance_t instances[] = {found(), join()};
+        batch_t batch = {.count = 0}, next = {.count = 0};
+        fb_error_t error = {0};
+        add_pair(&batch, &next);
+        assert_int_equal(commit_and_plan(&instances[0], &batch, &next), FB_OK);
+        create_machine(&instances[1], "C");
+        if (heard)
+            assert_int_equal(fb_fleet_catch_up(instances[0].fleet, &error), FB_OK);
+        assert_int_equal(commit(&instances[0], &next, 5000), FB_OK);
+        assert_int_equal(next.writes[0].position.revision, 3);
+        assert_int_equal(next.writes[2].ids[0], 3);
+        assert_pair(&next);
+        assert_all_same(instances, 2);
+        clear(&batch);
+        clear(&next);
+        instance_dispose(&instances[0]);
+        instance_dispose(&instances[1]);
+    }
+}
+
+static void a_plan_ahead_is_of_just_these_writes(void **state)
+{
+    (void)state;
+    instance_t instance = found();
+    batch_t batch = {.count = 0}, next = {.count = 0}, other = {.count = 0};
+    add_pair(&batch, &next);
+    assert_int_equal(commit_and_plan(&instance, &batch, &next), FB_OK);
+    add_machine(&other, "C");
+    must_commit(&instance, &other);
+    assert_int_equal(commit(&instance, &next, 5000), FB_OK);
+    assert_int_equal(next.writes[2].ids[0], 3);
+    assert_pair(&next);
+    assert_all_same(&instance, 1);
+    clear(&batch);
+    clear(&next);
+    clear(&other);
+    instance_dispose(&instance);
+}
+
+static void what_becomes_of_a_batch_holds_for_what_was_planned_upon_it(void **state)
+{
+    (void)state;
+    static const fate_t fates[] = {LOST, ANSWER_LOST, LATE, REFUSED};
+    for (size_t i = 0; i < FB_COUNT(fates); i++) {
+        instance_t instance = found();
+        batch_t batch = {.count = 0}, next = {.count = 0};
+        instance.lossy->script = &fates[i];
+        instance.lossy->script_length = 1;
+        instance.lossy->delay = 1;
+        add_pair(&batch, &next);
+        fb_code_t code = commit_and_plan(&instance, &batch, &next);
+        assert_int_equal(code, fates[i] == REFUSED ? FB_UNAVAILABLE : FB_OK);
+        assert_int_equal(commit(&instance, &next, 5000), FB_OK);
+        if (code == FB_OK) {
+            assert_pair(&next);
+        } else {
+            assert_int_equal(next.writes[0].error.code, FB_NOT_FOUND);
+            assert_int_equal(next.writes[1].error.code, FB_OK);
+        }
+        assert_all_same(&instance, 1);
+        clear(&batch);
+        clear(&next);
+        instance_dispose(&instance);
+    }
+}
+
+static void where_others_write_nothing_need_be_planned_ahead(void **state)
+{
+    (void)state;
+    instance_t instances[] = {found(), join()};
+    batch_t batch = {.count = 0}, next = {.count = 0};
+    fb_error_t error = {0};
+    create_machine(&instances[1], "C");
+    assert_int_equal(fb_fleet_catch_up(instances[0].fleet, &error), FB_OK);
+    add_pair(&batch, &next);
+    assert_int_equal(commit_and_plan(&instances[0], &batch, &next), FB_OK);
+    assert_true(instances[0].ahead->calls > 0 && !instances[0].ahead->may);
+    clear(&batch);
+    clear(&next);
+    instance_dispose(&instances[0]);
+    instance_dispose(&instances[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +552,11 @@ int main(void)
         cmocka_unit_test(a_late_copy_of_an_overtaken_batch_does_not_land),
         cmocka_unit_test(what_cannot_be_found_out_in_time_is_unknown),
         cmocka_unit_test(who_is_behind_and_hears_nothing_is_unavailable),
+        cmocka_unit_test(what_was_planned_ahead_is_sent_as_it_is),
+        cmocka_unit_test(what_was_planned_ahead_of_a_state_that_is_no_more_is_planned_again),
+        cmocka_unit_test(a_plan_ahead_is_of_just_these_writes),
+        cmocka_unit_test(what_becomes_of_a_batch_holds_for_what_was_planned_upon_it),
+        cmocka_unit_test(where_others_write_nothing_need_be_planned_ahead),
     };
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }

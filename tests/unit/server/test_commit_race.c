@@ -16,7 +16,7 @@ typedef struct {
 typedef struct {
     chance_t chance;
     instance_t instances[INSTANCES];
-    promise_t promises[2000];
+    promise_t promises[4000];
     size_t count;
 } program_t;
 
@@ -30,26 +30,50 @@ static void promise_number(program_t *program, promise_t *promise)
         snprintf(promise->inventory_id, sizeof(promise->inventory_id), "own-%zu.", program->count);
 }
 
-static void commit_some(program_t *program)
+static void add_some(program_t *program, batch_t *batch)
 {
-    instance_t *instance = &program->instances[chance_below(&program->chance, INSTANCES)];
-    batch_t batch = {.count = 0};
-    promise_t *first = &program->promises[program->count];
     for (uint32_t n = 1 + chance_below(&program->chance, 4); n > 0; n--) {
         promise_t *promise = &program->promises[program->count];
         promise_number(program, promise);
         program->count++;
-        add_machine(&batch, promise->inventory_id);
+        add_machine(batch, promise->inventory_id);
     }
-    fb_code_t code = commit(instance, &batch, chance_below(&program->chance, 3) == 0 ? 0 : 100);
+}
+
+static void commit_one(program_t *program, instance_t *instance, batch_t *batch, promise_t *first)
+{
+    fb_code_t code = commit(instance, batch, chance_below(&program->chance, 3) == 0 ? 0 : 100);
     assert_true(code == FB_OK || code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN ||
                 code == FB_CONTENDED);
-    for (size_t i = 0; i < batch.count; i++) {
+    for (size_t i = 0; i < batch->count; i++) {
         /* An error was judged upon the writes before it: it stands if they do. */
-        first[i].said = code == FB_OK ? batch.writes[i].error.code : code;
+        first[i].said = code == FB_OK ? batch->writes[i].error.code : code;
         assert_true(first[i].said == code || first[i].said == FB_CONFLICT);
     }
-    clear(&batch);
+}
+
+/* One batch after the other, each planned while the one before was on its way. */
+static void commit_some(program_t *program)
+{
+    instance_t *instance = &program->instances[chance_below(&program->chance, INSTANCES)];
+    batch_t batches[3] = {{.count = 0}};
+    promise_t *firsts[3];
+    size_t count = 1 + chance_below(&program->chance, 3);
+    for (size_t i = 0; i < count; i++) {
+        firsts[i] = &program->promises[program->count];
+        add_some(program, &batches[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        instance->ahead->next = i + 1 < count ? &batches[i + 1] : NULL;
+        commit_one(program, instance, &batches[i], firsts[i]);
+        /* Somebody comes in between, now and then. */
+        if (chance_below(&program->chance, 4) == 0) {
+            fb_error_t error = {0};
+            fb_fleet_catch_up(instance->fleet, &error);
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        clear(&batches[i]);
 }
 
 /* What was acknowledged is there once; what was refused is not there; what is unknown is there at

@@ -11,6 +11,7 @@ static void who_writes_alone_never_waits(void **state)
     fb_turns_t turns;
     fb_turns_init(&turns, 7);
     assert_true(fb_turns_next_ns(&turns, 5 * MS) <= 5 * MS);
+    assert_true(fb_turns_is_alone(&turns, 5 * MS));
     fb_turns_saw(&turns, 7, 6 * MS);
     assert_true(fb_turns_next_ns(&turns, 6 * MS) <= 6 * MS);
 }
@@ -40,8 +41,10 @@ static void who_is_silent_is_not_waited_for(void **state)
     fb_turns_saw(&turns, 30, 1 * MS);
     fb_turns_saw(&turns, 20, 2 * MS);
     assert_true(fb_turns_next_ns(&turns, 2 * MS) > 2 * MS);
+    assert_false(fb_turns_is_alone(&turns, 2 * MS));
     uint64_t later = 1 * MS + FB_TURNS_ACTIVE_NS;
     fb_turns_saw(&turns, 20, later);
+    assert_true(fb_turns_is_alone(&turns, later));
     assert_int_equal(fb_turns_next_ns(&turns, later), later);
 }
 

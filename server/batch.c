@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/batch.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "resources/registry.h"
+#include "server/fleet_internal.h"
+
+#define ENTRIES_MIN 4 /* room at first */
+
+void fb_write_init(fb_write_t *write, const fb_command_t *command)
+{
+    memset(write, 0, offsetof(fb_write_t, error));
+    write->error.code = FB_OK;
+    write->command = command;
+}
+
+void fb_write_dispose(fb_write_t *write)
+{
+    fb_args_dispose(&write->args);
+    free(write->if_match);
+    fb_buffer_dispose(&write->body);
+    fb_buffer_dispose(&write->location);
+}
+
+/* Several at a time, since each question costs as much as the planning of a write. */
+static const uint8_t *random_bytes(fb_batch_t *batch)
+{
+    if (batch->random_left == 0) {
+        /* No more than 256 bytes: so it is never cut short (getrandom(2)). */
+        fb_assert(getrandom(batch->random, sizeof(batch->random), 0) == sizeof(batch->random));
+        batch->random_left = FB_BATCH_RANDOMS;
+    }
+    return batch->random[--batch->random_left];
+}
+
+static void random_command(fb_batch_t *batch, uint32_t author, char command[FB_COMMAND_BYTES + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    const uint8_t *bytes = random_bytes(batch);
+    for (unsigned i = 0; i < FB_AUTHOR_BYTES; i++)
+        command[i] = hex[author >> (28 - 4 * i) & 15];
+    for (size_t i = 0; i < FB_BATCH_RANDOM_BYTES; i++) {
+        command[FB_AUTHOR_BYTES + 2 * i] = hex[bytes[i] >> 4];
+        command[FB_AUTHOR_BYTES + 2 * i + 1] = hex[bytes[i] & 15];
+    }
+    command[FB_COMMAND_BYTES] = '\0';
+}
+
+static void reset_answer(fb_write_t *write)
+{
+    write->error.code = FB_OK;
+    write->body.len = 0;
+    write->location.len = 0;
+    write->etag[0] = '\0';
+}
+
+/* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
+static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t *write,
+                                fb_error_t *error)
+{
+    char etag[FB_ETAG_BYTES + 1];
+    fb_buffer_t body = {0};
+    if (write->if_match == NULL)
+        return FB_OK;
+    const fb_view_t *view = write->command->match;
+    fb_args_t args = {.id_count = write->args.id_count};
+    memcpy(args.ids, write->args.ids, sizeof(args.ids));
+    fb_code_t code = view->render(snapshot, &args, &body, error);
+    if (code == FB_OK) {
+        fb_etag(fb_buffer_slice(&body), etag);
+        if (!fb_etag_matches(fb_slice(write->if_match), etag, false))
+            code = fb_fail(error, FB_PRECONDITION_FAILED,
+                           "If-Match names another state than the current one, %s", etag);
+    }
+    fb_buffer_dispose(&body);
+    return code;
+}
+
+/* Renders what the write leaves behind, as the stage shows it now. */
+static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, const fb_plan_t *plan)
+{
+    const fb_command_t *command = write->command;
+    fb_args_t args = {.id_count = FB_PATH_IDS_MAX};
+    memcpy(args.ids, plan->ids, sizeof(args.ids));
+    memcpy(write->ids, plan->ids, sizeof(write->ids));
+    write->position = snapshot->position;
+    if (command->answer == FB_ANSWER_EMPTY)
+        return;
+    fb_error_t error = {0};
+    fb_assert(command->shows->render(snapshot, &args, &write->body, &error) == FB_OK);
+    fb_etag(fb_buffer_slice(&write->body), write->etag);
+    if (command->answer == FB_ANSWER_CREATED)
+        fb_registry_put_path(&write->location, command->shows->path, plan->ids);
+}
+
+static uint64_t days_of(const fb_change_t *change)
+{
+    uint64_t days = 0;
+    for (size_t i = 0; i < change->count; i++)
+        days += change->ops[i].kind == FB_OP_DAYS ? change->ops[i].days : 0;
+    return days;
+}
+
+static void make_room(fb_batch_t *batch)
+{
+    if (batch->count < batch->capacity)
+        return;
+    batch->capacity = batch->capacity == 0 ? ENTRIES_MIN : batch->capacity * 2;
+    batch->entries = fb_realloc(batch->entries, batch->capacity * sizeof(*batch->entries));
+    batch->payloads = fb_realloc(batch->payloads, batch->capacity * sizeof(*batch->payloads));
+}
+
+static void add_entry(fb_batch_t *batch, uint32_t author, const fb_change_t *change)
+{
+    fb_position_t position = fb_stage_view(batch->stage)->position;
+    make_room(batch);
+    fb_entry_t *entry = &batch->entries[batch->count];
+    fb_buffer_t *payload = &batch->payloads[batch->count];
+    *payload = (fb_buffer_t){0};
+    batch->count++;
+    batch->days += days_of(change);
+    fb_change_encode(change, payload);
+    random_command(batch, author, entry->command);
+    entry->payload = fb_buffer_slice(payload);
+    entry->revision = ++position.revision;
+    fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
+    memcpy(position.chain, entry->chain, sizeof(position.chain));
+    fb_stage_apply(batch->stage, change);
+    fb_fleet_sum_text(fb_stage_view(batch->stage), entry->sum);
+    memcpy(position.sum, entry->sum, sizeof(position.sum));
+    fb_stage_set_position(batch->stage, &position);
+}
+
+static void plan_write(fb_batch_t *batch, uint32_t author, fb_write_t *write)
+{
+    const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
+    fb_plan_t plan = {0};
+    reset_answer(write);
+    write->position = snapshot->position;
+    fb_code_t code = check_if_match(snapshot, write, &write->error);
+    if (code == FB_OK)
+        code = write->command->plan(snapshot, &write->args, &plan, &write->error);
+    if (code == FB_OK) {
+        add_entry(batch, author, &plan.change);
+        render_answer(snapshot, write, &plan);
+    }
+    fb_change_dispose(&plan.change);
+}
+
+void fb_batch_begin(fb_batch_t *batch, const fb_snapshot_t *base)
+{
+    *batch = (fb_batch_t){
+        .serial = base->serial,
+        .expected = base->position,
+        .stage = fb_stage_begin(base),
+    };
+}
+
+size_t fb_batch_add(fb_batch_t *batch, uint32_t author, fb_write_t *const *writes, size_t count)
+{
+    fb_instant_t now = fb_clock_now();
+    size_t taken = 0;
+    while (taken < count && batch->days < FB_BATCH_DAYS_MAX) {
+        fb_write_t *write = writes[taken++];
+        if (batch->planned++ == 0)
+            batch->first = write;
+        write->args.now = now;
+        plan_write(batch, author, write);
+    }
+    return taken;
+}
+
+void fb_batch_dispose(fb_batch_t *batch)
+{
+    if (batch->stage != NULL)
+        fb_stage_abort(&batch->stage);
+    for (size_t i = 0; i < batch->count; i++)
+        fb_buffer_dispose(&batch->payloads[i]);
+    free(batch->payloads);
+    free(batch->entries);
+    *batch = (fb_batch_t){0};
+}
+
+bool fb_batch_holds(const fb_batch_t *batch, const fb_snapshot_t *current,
+                    fb_write_t *const *writes, size_t count)
+{
+    return batch->serial == current->serial && batch->planned == count && batch->first == writes[0];
+}
