@@ -6,6 +6,7 @@ import contextlib
 import functools
 import math
 import os
+import random
 import statistics
 
 from figures import P50, P99, PER_CPU, PER_SECOND, Figure, ratios
@@ -67,6 +68,8 @@ class Side:
         for _ in range(TRIES):
             if self.request.order == "once":
                 self.request.take_share(rounds_left)
+            else:
+                self.ask(bench, bench.rewarm_seconds)
             cpu = self.process.cpu_seconds()
             run = self.ask(bench, bench.seconds)
             cpu = run.cpu_seconds or self.process.cpu_seconds() - cpu
@@ -173,10 +176,10 @@ def run_workload(bench, name, workload):
     with contextlib.ExitStack() as stack:
         bench.say(f"{name}: starting")
         sides, body_bytes = start_sides(bench, stack, name, workload)
+        order = random.Random(name)
         for number in range(bench.rounds):
-            # Each round begins with another side, so that none is always the first.
-            first = number % len(sides)
-            for side in sides[first:] + sides[:first]:
+            # Each round has an order of its own, so that none always comes after the same other.
+            for side in order.sample(sides, len(sides)):
                 bench.say(f"{name}: round {number + 1} of {bench.rounds}, {side.name}")
                 side.measure(bench, bench.rounds - number)
     return figures_of(bench, workload, sides, body_bytes)

@@ -1,7 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The results of ./dev bench as a table for the README and as a plot. By itself it makes both anew
-from results that were kept: bench/report.py build/bench/results/NAME.json"""
+from results that were kept, and with --publish puts them into the README:
+
+    bench/report.py [--publish] build/bench/results/NAME.json
+"""
+import argparse
 import html
 import json
 import os
@@ -15,6 +19,9 @@ OURS, YARDSTICK, OTHER = "#d9480f", "#868e96", "#4c8dca"
 YARDSTICKS = ("raw epoll", "bare libh2o", "memcpy of the bitmaps")
 # Runs whose sides are shown beside each other; after them come the workloads of fleetbit alone.
 COMPARED = ("availability", "http2", "one-machine")
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+README, PLOT = os.path.join(TOP, "README.md"), os.path.join(TOP, "bench", "figures.svg")
+BEGIN, END = "<!-- bench/report.py --publish -->\n", "<!-- to here -->\n"
 
 
 def figures_of(kept):
@@ -120,10 +127,31 @@ def write(kept, path):
             file.write(content)
 
 
+def publish(kept):
+    """The table between two marks of the README, and the plot that it shows."""
+    with open(README, encoding="utf-8") as file:
+        before, _, rest = file.read().partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        sys.exit(f"{README} has no place for the table: {BEGIN.strip()} … {END.strip()}")
+    with open(README, "w", encoding="utf-8") as file:
+        file.write(before + BEGIN + summary(kept) + END + after)
+    with open(PLOT, "w", encoding="utf-8") as file:
+        file.write(plot(kept))
+
+
 def main():
-    for path in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description="Draws the results of ./dev bench anew.")
+    parser.add_argument("results", nargs="+", metavar="RESULTS.json")
+    parser.add_argument("--publish", action="store_true",
+                        help="put the table into the README, and the plot beside it")
+    options = parser.parse_args()
+    for path in options.results:
         with open(path, encoding="utf-8") as file:
-            write(json.load(file), os.path.splitext(path)[0])
+            kept = json.load(file)
+        write(kept, os.path.splitext(path)[0])
+        if options.publish:
+            publish(kept)
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ TOOL_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 VERSIONS = {"nginx": ["-v"], "varnishd": ["-V"], "gunicorn": ["--version"], "wrk": ["-v"],
             "h2load": ["--version"], "redis-server": ["--version"]}
 # (rounds, seconds of a sample, seconds of warming up, machines of the large fleet, a divisor of
-# how often other things are done)
-FULL, QUICK, SMOKE = (7, 3, 1, 1_000_000, 1), (3, 0.3, 0.2, 100_000, 10), (1, 0.3, 0.1, 10_000, 100)
+# how often other things are done). Many short rounds, since who else uses the machine comes and goes.
+FULL, QUICK, SMOKE = (15, 1, 1, 1_000_000, 1), (3, 0.3, 0.2, 100_000, 10), (1, 0.3, 0.1, 10_000, 100)
 
 
 def letter(title):
@@ -81,6 +81,7 @@ class Bench:
         self.smoke, self.quick = options.smoke, options.quick or options.smoke
         self.rounds, self.seconds, self.warm_seconds, self.many, self.divisor = (
             SMOKE if self.smoke else QUICK if self.quick else FULL)
+        self.rewarm_seconds = self.warm_seconds / 4  # when the others have had their turns
         self.rounds, self.seconds = options.rounds or self.rounds, options.seconds or self.seconds
         self.few = FEW
         self.build = os.path.abspath(options.build)
