@@ -229,11 +229,10 @@ static unsigned used_words(const uint64_t *page)
     return used;
 }
 
-/* What of `all` and `also` is in none of `without`. Four operands go into one pass, as the words
- * come from the nearest cache again in each. */
-EACH_PROCESSOR
-static void filter_page(uint64_t *restrict words, unsigned used, const uint64_t *all,
-                        const uint64_t *also, const uint64_t *const *without, size_t count)
+/* Four operands go into one pass, as the words come from the nearest cache again in each. */
+__attribute__((always_inline)) static inline void
+filter_words(uint64_t *restrict words, unsigned used, const uint64_t *all, const uint64_t *also,
+             const uint64_t *const *without, size_t count)
 {
     for (unsigned i = 0; i < used; i++)
         words[i] = all[i] & also[i];
@@ -249,6 +248,18 @@ static void filter_page(uint64_t *restrict words, unsigned used, const uint64_t 
         for (unsigned i = 0; i < used; i++)
             words[i] &= ~a[i];
     }
+}
+
+/* What of `all` and `also` is in none of `without`. */
+EACH_PROCESSOR
+static void filter_page(uint64_t *restrict words, unsigned used, const uint64_t *all,
+                        const uint64_t *also, const uint64_t *const *without, size_t count)
+{
+    /* Of a loop whose length it knows the compiler makes vectors: the pages of large fleets. */
+    if (used == PAGE_WORDS)
+        filter_words(words, PAGE_WORDS, all, also, without, count);
+    else
+        filter_words(words, used, all, also, without, count);
 }
 
 /* Writes the words of the next page that may have bits, as many of them as are `used`, and its
