@@ -52,8 +52,10 @@ TOOL_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 VERSIONS = {"nginx": ["-v"], "varnishd": ["-V"], "gunicorn": ["--version"], "wrk": ["-v"],
             "h2load": ["--version"], "redis-server": ["--version"]}
 # (rounds, seconds of a sample, seconds of warming up, machines of the large fleet, a divisor of
-# how often other things are done). Many short rounds, since who else uses the machine comes and goes.
-FULL, QUICK, SMOKE = (15, 1, 1, 1_000_000, 1), (3, 0.3, 0.2, 100_000, 10), (1, 0.3, 0.1, 10_000, 100)
+# how often other things are done). Many short rounds: who else uses the machine comes and goes.
+FULL = 15, 1, 1, 1_000_000, 1
+QUICK = 3, 0.3, 0.2, 100_000, 10
+SMOKE = 1, 0.3, 0.1, 10_000, 100
 
 
 def letter(title):
