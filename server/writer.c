@@ -131,10 +131,16 @@ fb_code_t fb_writer_submit(fb_writer_t *writer, fb_write_t *write, fb_error_t *e
     return code;
 }
 
+/* Those that are planned ahead count as queued until they are committed; under the mutex. */
+static void note_dequeued(fb_writer_t *writer, size_t count)
+{
+    writer->queued -= count;
+    set_u64(&writer->state.queued, writer->queued);
+}
+
 /* Takes from the queue what the batch has room for; under the mutex. */
 static void take_batch(fb_writer_t *writer, batch_t *batch)
 {
-    size_t before = batch->count;
     while (batch->count < BATCH_MAX && writer->first != NULL) {
         fb_write_t *write = writer->first;
         writer->first = write->next;
@@ -143,8 +149,6 @@ static void take_batch(fb_writer_t *writer, batch_t *batch)
     }
     if (writer->first == NULL)
         writer->last = &writer->first;
-    writer->queued -= batch->count - before;
-    set_u64(&writer->state.queued, writer->queued);
 }
 
 /* Puts those from `kept` on back to where they came from. */
@@ -155,13 +159,11 @@ static void give_back(fb_writer_t *writer, batch_t *batch, size_t kept)
     pthread_mutex_lock(&writer->mutex);
     if (writer->first == NULL)
         writer->last = &batch->writes[batch->count - 1]->next;
-    writer->queued += batch->count - kept;
     while (batch->count > kept) {
         fb_write_t *write = batch->writes[--batch->count];
         write->next = writer->first;
         writer->first = write;
     }
-    set_u64(&writer->state.queued, writer->queued);
     pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -202,10 +204,29 @@ static call_t wait_for_call(fb_writer_t *writer, uint64_t until_ns)
     return call;
 }
 
-static void take_all(fb_writer_t *writer, batch_t *batch)
+/* All that wait, as many as go into one batch. */
+static void take_all(fb_writer_t *writer)
 {
     pthread_mutex_lock(&writer->mutex);
-    take_batch(writer, batch);
+    take_batch(writer, &writer->now);
+    note_dequeued(writer, writer->now.count);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+static void take_ahead(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    take_batch(writer, &writer->ahead);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+/* What was planned ahead comes next. */
+static void take_planned(fb_writer_t *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    writer->now = writer->ahead;
+    writer->ahead.count = 0;
+    note_dequeued(writer, writer->now.count);
     pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -213,8 +234,10 @@ static void take_all(fb_writer_t *writer, batch_t *batch)
 static void take_writes(fb_writer_t *writer)
 {
     pthread_mutex_lock(&writer->mutex);
-    if (writer->stopping || fb_fleet_turn_ns(writer->fleet) <= fb_clock_monotonic_ns())
+    if (writer->stopping || fb_fleet_turn_ns(writer->fleet) <= fb_clock_monotonic_ns()) {
         take_batch(writer, &writer->now);
+        note_dequeued(writer, writer->now.count);
+    }
     pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -320,7 +343,7 @@ static void turn_day(fb_writer_t *writer)
 static void refuse_waiting(fb_writer_t *writer, const fb_error_t *error)
 {
     batch_t *batch = &writer->now;
-    for (take_all(writer, batch); batch->count > 0; take_all(writer, batch)) {
+    for (take_all(writer); batch->count > 0; take_all(writer)) {
         add_u64(&writer->state.failed_total, batch->count);
         while (batch->count > 0) {
             fb_write_t *write = batch->writes[--batch->count];
@@ -356,7 +379,7 @@ static uint64_t on_waiting(void *context)
     batch_t *ahead = &writer->ahead;
     answer_settled(writer);
     if (has_writes(writer) && fb_fleet_may_plan_ahead(writer->fleet) && !is_called(writer)) {
-        take_all(writer, ahead);
+        take_ahead(writer);
         give_back(writer, ahead, fb_fleet_plan_ahead(writer->fleet, ahead->writes, ahead->count));
     }
     return LOOK_NS;
@@ -384,8 +407,7 @@ static void commit_batches(fb_writer_t *writer)
         commit_batch(writer, &error);
         if (writer->ahead.count == 0 || !redis_up(writer) || is_called(writer))
             break;
-        writer->now = writer->ahead;
-        writer->ahead.count = 0;
+        take_planned(writer);
     }
     answer_settled(writer);
     give_back(writer, &writer->ahead, 0);
