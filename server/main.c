@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 #include <h2o/version.h>
@@ -215,8 +218,19 @@ static fb_exit_t run(int argc, char **argv)
     return run_with_options(command, argc - 1, argv + 1);
 }
 
+/* What is closed would be the number of the next socket, which then gets what is written there. One
+ * that cannot be written to takes its place, so that who writes is told. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            exit(FB_EXIT_FAILED);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     fb_exit_t exit_code = run(argc - 1, argv + 1);
     /* What did not reach a full disk or a closed pipe was not printed. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == FB_EXIT_OK) {

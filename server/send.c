@@ -8,6 +8,9 @@
  * h2o_hpack_flatten_response:
  *   Encodes each field by a search of the connection's dynamic table, into which each new request
  *   id goes, and a field of another answer out. Here a block that is ready goes out as it is.
+ *   And it never heeds SETTINGS_HEADER_TABLE_SIZE, so that a client with a table of less than 4,096
+ *   bytes can read no answer. Here the table gets the size that the client wants, and the block
+ *   begins with saying so (RFC 7541, section 4.2).
  * h2o_socket_write:
  *   Calls writev, which goes through the file layer. sendmsg does the same in 5 % less time of a
  *   whole request. What the socket does not take the library's own goes on with. */
@@ -62,17 +65,9 @@ void fb_send_ready(h2o_req_t *req, int status, h2o_iovec_t head, h2o_iovec_t bod
     h2o_send(req, parts, count, H2O_SEND_STATE_FINAL);
 }
 
-void h2o_hpack_flatten_response(h2o_buffer_t **buf, h2o_hpack_header_table_t *header_table,
-                                uint32_t stream_id, size_t max_frame_size, h2o_res_t *res,
-                                h2o_timestamp_t *ts, const h2o_iovec_t *server_name,
-                                size_t content_length)
+static void put_ready(h2o_buffer_t **buf, uint32_t stream_id, size_t max_frame_size,
+                      h2o_iovec_t block)
 {
-    if (res->headers.size != 1 || res->headers.entries[0].name != &ready_block) {
-        library.flatten_response(buf, header_table, stream_id, max_frame_size, res, ts, server_name,
-                                 content_length);
-        return;
-    }
-    h2o_iovec_t block = res->headers.entries[0].value;
     size_t frame_bytes = H2O_HTTP2_FRAME_HEADER_SIZE + block.len;
     uint8_t *frame = (uint8_t *)h2o_buffer_reserve(buf, frame_bytes).base;
     fb_assert(block.len <= max_frame_size); /* which is never below 16,384: RFC 9113, 6.5.2 */
@@ -80,6 +75,64 @@ void h2o_hpack_flatten_response(h2o_buffer_t **buf, h2o_hpack_header_table_t *he
                                   H2O_HTTP2_FRAME_FLAG_END_HEADERS, (int32_t)stream_id);
     memcpy(frame + H2O_HTTP2_FRAME_HEADER_SIZE, block.base, block.len);
     (*buf)->size += frame_bytes;
+}
+
+#define SIZE_UPDATE_BYTES_MAX 4
+
+/* Makes the table as small as the client wants it, empty. Writes the dynamic table size update
+ * (RFC 7541, section 6.3: an integer with a prefix of 5 bits); 0 where nothing has changed. */
+static size_t follow_table_size(h2o_hpack_header_table_t *table,
+                                uint8_t update[SIZE_UPDATE_BYTES_MAX])
+{
+    const h2o_http2_conn_t *conn =
+        H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _output_header_table, table);
+    size_t wanted = conn->peer_settings.header_table_size, len = 0;
+    if (wanted >= table->hpack_capacity)
+        return 0;
+    h2o_hpack_dispose_header_table(table);
+    *table = (h2o_hpack_header_table_t){.hpack_capacity = wanted};
+    if (wanted < 31) {
+        update[len++] = (uint8_t)(0x20 | wanted);
+        return len;
+    }
+    update[len++] = 0x20 | 31;
+    for (wanted -= 31; wanted >= 128; wanted >>= 7)
+        update[len++] = (uint8_t)(128 | (wanted & 127));
+    update[len++] = (uint8_t)wanted;
+    return len;
+}
+
+/* Puts bytes before the block of the frame at `start`. */
+static void begin_block_with(h2o_buffer_t **buf, size_t start, size_t max_frame_size,
+                             const uint8_t *bytes, size_t len)
+{
+    h2o_buffer_reserve(buf, len);
+    uint8_t *frame = (uint8_t *)(*buf)->bytes + start;
+    uint8_t *block = frame + H2O_HTTP2_FRAME_HEADER_SIZE;
+    size_t block_len = (*buf)->size - start - H2O_HTTP2_FRAME_HEADER_SIZE, all = block_len + len;
+    fb_assert(all <= max_frame_size); /* heads of ours are never half as long */
+    memmove(block + len, block, block_len);
+    memcpy(block, bytes, len);
+    frame[0] = (uint8_t)(all >> 16);
+    frame[1] = (uint8_t)(all >> 8);
+    frame[2] = (uint8_t)all;
+    (*buf)->size += len;
+}
+
+void h2o_hpack_flatten_response(h2o_buffer_t **buf, h2o_hpack_header_table_t *header_table,
+                                uint32_t stream_id, size_t max_frame_size, h2o_res_t *res,
+                                h2o_timestamp_t *ts, const h2o_iovec_t *server_name,
+                                size_t content_length)
+{
+    uint8_t update[SIZE_UPDATE_BYTES_MAX];
+    size_t update_len = follow_table_size(header_table, update), start = (*buf)->size;
+    if (res->headers.size == 1 && res->headers.entries[0].name == &ready_block)
+        put_ready(buf, stream_id, max_frame_size, res->headers.entries[0].value);
+    else
+        library.flatten_response(buf, header_table, stream_id, max_frame_size, res, ts, server_name,
+                                 content_length);
+    if (update_len > 0)
+        begin_block_with(buf, start, max_frame_size, update, update_len);
 }
 
 /* Leaves out the first `sent` bytes of the parts; returns how many parts are left. */

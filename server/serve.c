@@ -189,24 +189,32 @@ static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
 
 /* --- the life of a server ---------------------------------------------------------------- */
 
-/* Waits for a signal that ends us, at most so long; 0: none came. SIGHUP comes where an access log
- * is a file, for logrotate. */
+/* Is SIGHUP for logrotate? Else it ends us, as SIGTERM does. */
+static bool rotates_log(const serving_t *serving)
+{
+    return serving->options->log_access != NULL && !logs_to_stdout(serving);
+}
+
+/* Waits for a signal that ends us, at most so long; 0: none came. */
 static int wait_for_signal(const serving_t *serving, uint64_t ms)
 {
     const struct timespec wait = fb_clock_timespec(ms * 1000000);
     int signal = sigtimedwait(&serving->signals, NULL, &wait);
-    if (signal == SIGHUP)
+    bool is_rotation = signal == SIGHUP && rotates_log(serving);
+    if (is_rotation)
         fb_access_log_reopen(serving->server.access_log);
-    return signal > 0 && signal != SIGHUP ? signal : 0;
+    return signal > 0 && !is_rotation ? signal : 0;
 }
 
 /* Has one come that nobody has waited for yet? It stays pending. */
 static bool is_signal_pending(void *context)
 {
+    const serving_t *serving = context;
     sigset_t pending;
-    (void)context;
-    return sigpending(&pending) == 0 &&
-           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+    if (sigpending(&pending) != 0)
+        return false;
+    return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
+           (sigismember(&pending, SIGHUP) == 1 && !rotates_log(serving));
 }
 
 static void start_loops(serving_t *serving)
@@ -248,8 +256,8 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
     int signal = 0;
     const fb_options_t *options = serving->options;
     fb_code_t code = fb_home_open(&serving->home, serving->server.shelf, options, is_signal_pending,
-                                  NULL, error);
-    if (code != FB_OK && is_signal_pending(NULL))
+                                  serving, error);
+    if (code != FB_OK && is_signal_pending(serving))
         return FB_OK; /* it was given up because we are to end */
     if (code == FB_OK) {
         code = fb_home_check_durability(&serving->home, options, error);
@@ -331,8 +339,7 @@ static void block_signals(serving_t *serving)
     sigemptyset(&serving->signals);
     sigaddset(&serving->signals, SIGTERM);
     sigaddset(&serving->signals, SIGINT);
-    if (serving->options->log_access != NULL && !logs_to_stdout(serving))
-        sigaddset(&serving->signals, SIGHUP);
+    sigaddset(&serving->signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &serving->signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 }

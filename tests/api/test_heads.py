@@ -4,6 +4,7 @@ out of the memo, or field by field, as where a connection is not kept."""
 import socket
 import time
 
+import h2.settings
 import pytest
 
 from h2client import H2
@@ -86,6 +87,19 @@ def test_the_table_of_a_connection_is_what_both_ends_think(api, server, target):
             assert missing.json()["request_id"] == dict(missing.pairs)["x-request-id"]
             written = client.request("PATCH", target, {"label": f"round {round_number}"})
             assert written.json()["label"] == f"round {round_number}"
+
+
+@pytest.mark.parametrize("size", [0, 1, 30, 31, 100, 158, 159, 4095, 4096, 65536])
+def test_the_table_is_as_small_as_the_client_wants_it(api, server, target, size):
+    """RFC 7541, section 4.2; the client's decoder insists on it."""
+    with H2(server.port) as client:
+        assert client.request("GET", "/nowhere").status == 404
+        client.connection.update_settings({h2.settings.SettingCodes.HEADER_TABLE_SIZE: size})
+        client._flush()
+        for round_number in range(5):
+            assert client.request("GET", target).status == 200
+            assert client.request("GET", f"/nowhere/{round_number}").status == 404
+            assert client.request("PATCH", target, {"label": f"{size}"}).status == 200
 
 
 def test_pages_that_do_not_fit_the_socket_arrive_whole(api, server):
