@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +25,7 @@
 #define LOG_BYTES_MAX (16 << 20) /* beyond it, a new start begins a new redis.log */
 #define TAIL_BYTES    4096
 #define TAIL_LINES    3
+#define NICE          5 /* reads go first: a write waits for an fsync anyway */
 
 extern char **environ;
 
@@ -219,6 +221,7 @@ static _Noreturn void become_redis(const birth_t *birth)
                  dup2(birth->null_fd, STDIN_FILENO) >= 0 &&
                  dup2(birth->log_fd, STDOUT_FILENO) >= 0 && dup2(birth->log_fd, STDERR_FILENO) >= 0;
     umask(0077);
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + NICE); /* if it may */
     /* Nothing else of ours outlives us: no socket, no file. Older kernels know no such call: then
      * what was not opened with O_CLOEXEC stays open. */
     syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line: what is refused at the start, with which status, and what is not."""
+import os
 import re
 import signal
 import subprocess
@@ -30,6 +31,12 @@ def test_a_second_server_on_the_same_directory_is_refused(make_server):
         api.open()
         assert api.machine(machine["id"]) == machine
         assert api.new_machine()["id"] > machine["id"]
+
+
+def test_the_private_redis_lets_the_reads_go_first(make_server):
+    server = make_server().start()
+    own, redis = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (server.pid, server.redis_pid))
+    assert redis == min(own + 5, 19)
 
 
 def test_a_port_that_is_taken_is_refused(make_server, tmp_path):
