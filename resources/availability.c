@@ -258,11 +258,11 @@ _Static_assert((int)MACHINE_FROM == CALENDAR_FROM && (int)MACHINE_TO == CALENDAR
 
 static const fb_view_t views[] = {
     {"/v1/availability", "the machines that are free", free_query, FB_COUNT(free_query),
-     render_free, stamp_free},
+     render_free, stamp_free, FB_SOURCE_SNAPSHOT},
     {"/v1/availability/calendar", "how many machines are free on each day", calendar_query,
-     FB_COUNT(calendar_query), render_calendar, stamp_calendar},
+     FB_COUNT(calendar_query), render_calendar, stamp_calendar, FB_SOURCE_SNAPSHOT},
     {"/v1/machines/{id}/calendar", "what each day of a machine is taken by", machine_query,
-     FB_COUNT(machine_query), render_machine, stamp_machine},
+     FB_COUNT(machine_query), render_machine, stamp_machine, FB_SOURCE_SNAPSHOT},
 };
 
 const fb_resource_t fb_availability = {

@@ -187,8 +187,8 @@ static uint64_t stamp_one(const fb_snapshot_t *snapshot, const fb_args_t *args)
 
 static const fb_view_t views[] = {
     {"/v1/machines", "the machines, by id", list_query, FB_COUNT(list_query), render_list,
-     stamp_list},
-    {"/v1/machines/{id}", "one machine", NULL, 0, render_one, stamp_one},
+     stamp_list, FB_SOURCE_SNAPSHOT},
+    {"/v1/machines/{id}", "one machine", NULL, 0, render_one, stamp_one, FB_SOURCE_SNAPSHOT},
 };
 
 /* --- writes ------------------------------------------------------------------------------ */
@@ -296,6 +296,7 @@ static const fb_command_t commands[] = {
 const fb_resource_t fb_machines = {
     .name = "machines",
     .row_name = "machine",
+    .topic = "machine",
     .fields = fields,
     .field_count = FB_COUNT(fields),
     .computed = computed,

@@ -158,8 +158,10 @@ static uint64_t stamp(const fb_snapshot_t *snapshot, const fb_args_t *args)
 }
 
 static const fb_view_t views[] = {
-    {"/v1/machines/{id}/maintenance", "the windows of a machine", NULL, 0, render_list, stamp},
-    {"/v1/machines/{id}/maintenance/{window}", "one window", NULL, 0, render_one, stamp},
+    {"/v1/machines/{id}/maintenance", "the windows of a machine", NULL, 0, render_list, stamp,
+     FB_SOURCE_SNAPSHOT},
+    {"/v1/machines/{id}/maintenance/{window}", "one window", NULL, 0, render_one, stamp,
+     FB_SOURCE_SNAPSHOT},
 };
 
 /* --- writes ------------------------------------------------------------------------------ */
@@ -276,6 +278,7 @@ static const fb_command_t commands[] = {
 const fb_resource_t fb_maintenance = {
     .name = "maintenance",
     .row_name = "window",
+    .topic = "maintenance",
     .fields = fields,
     .field_count = FB_COUNT(fields),
     .computed_at = FB_COUNT(fields),

@@ -4,6 +4,13 @@
 #include "resources/args.h"
 #include "resources/change.h"
 
+/* Where the answer of a read comes from. */
+typedef enum {
+    FB_SOURCE_SNAPSHOT, /* `render` */
+    FB_SOURCE_HISTORY,  /* Redis, by a thread that may wait for it: server/history.h */
+    FB_SOURCE_EVENTS,   /* the journal, for as long as the client stays: server/stream.h */
+} fb_source_t;
+
 /* A read: a pure function of a snapshot and its arguments. No I/O, no clock, no lock. */
 typedef struct {
     const char *path; /* "/v1/machines/{id}" */
@@ -15,6 +22,7 @@ typedef struct {
                         fb_error_t *error);
     /* Of all that `render` reads: while it stays the same, so does the body. */
     uint64_t (*stamp)(const fb_snapshot_t *snapshot, const fb_args_t *args);
+    fb_source_t source; /* other than FB_SOURCE_SNAPSHOT: `render` and `stamp` are NULL */
 } fb_view_t;
 
 /* What a command leaves behind, and how that is answered. */
@@ -51,6 +59,10 @@ typedef struct {
     const char *name;         /* label of the metrics */
     const char *row_name;     /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
                                  that exist is that with an "s". NULL: it has no rows */
+    const char *id_name;      /* of the id in the JSON; NULL: "id" */
+    const char *topic;        /* of its events; NULL: it has none */
+    const char *history;      /* each put is also appended to fb:{f}:HISTORY:ID; NULL: it is not */
+    unsigned history_at;      /* then: the field that says when, which never goes back */
     const fb_field_t *fields; /* those that are stored, in the order of the JSON */
     unsigned field_count;
     const fb_field_t *computed; /* those that a view works out */
@@ -63,5 +75,10 @@ typedef struct {
     const fb_command_t *commands;
     unsigned command_count;
 } fb_resource_t;
+
+static inline const char *fb_resource_id_name(const fb_resource_t *resource)
+{
+    return resource->id_name != NULL ? resource->id_name : "id";
+}
 
 #define FB_COUNT(array) (unsigned)(sizeof(array) / sizeof((array)[0]))

@@ -121,12 +121,14 @@ static void put_copy(draft_t *draft, fb_slice_t text, unsigned f)
     fb_buffer_put_slice(&draft->bytes, text);
 }
 
-static void render(draft_t *draft, const fb_field_t *fields, unsigned count, unsigned split,
-                   uint32_t id, const fb_value_t *values)
+static void render(draft_t *draft, const char *id_name, const fb_field_t *fields, unsigned count,
+                   unsigned split, uint32_t id, const fb_value_t *values)
 {
     fb_buffer_t *bytes = &draft->bytes;
     fb_buffer_reserve(bytes, EXPECTED_BYTES);
-    fb_buffer_put_literal(bytes, "{\"id\":");
+    fb_buffer_put_literal(bytes, "{\"");
+    fb_buffer_put_text(bytes, id_name);
+    fb_buffer_put_literal(bytes, "\":");
     fb_buffer_put_u64(bytes, id);
     for (unsigned f = 0; f < count; f++) {
         if (f == split)
@@ -162,13 +164,13 @@ static void put_lengths_and_places(fb_row_t *row, const draft_t *draft, unsigned
         numbers[LENGTHS_WIDE + f] = (uint32_t)(base + draft->places[f]);
 }
 
-const fb_row_t *fb_row_create(fb_build_t *build, const fb_field_t *fields, unsigned count,
-                              unsigned split, uint32_t id, const fb_value_t *values,
+const fb_row_t *fb_row_create(fb_build_t *build, const char *id_name, const fb_field_t *fields,
+                              unsigned count, unsigned split, uint32_t id, const fb_value_t *values,
                               uint64_t changed)
 {
     draft_t draft = {0};
     fb_assert(count <= FB_FIELDS_MAX && split <= count);
-    render(&draft, fields, count, split, id, values);
+    render(&draft, id_name, fields, count, split, id, values);
     bool wide = fb_row_base_bytes(false, count) + draft.bytes.len >= FB_ROW_WIDE;
     size_t base = fb_row_base_bytes(wide, count);
     fb_assert(draft.bytes.len <= UINT32_MAX - base);

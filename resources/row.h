@@ -28,10 +28,11 @@ typedef struct {
     uint16_t json_tail; /* bytes: ,...} the rest */
 } fb_row_t;
 
-/* A row of these values in a fresh block of the build. `split` is the index of the field before
+/* A row of these values in a fresh block of the build. `id_name` is what the JSON calls the id;
+ * `split` is the index of the field before
  * which the computed members go (`count`: at the end). */
-const fb_row_t *fb_row_create(fb_build_t *build, const fb_field_t *fields, unsigned count,
-                              unsigned split, uint32_t id, const fb_value_t *values,
+const fb_row_t *fb_row_create(fb_build_t *build, const char *id_name, const fb_field_t *fields,
+                              unsigned count, unsigned split, uint32_t id, const fb_value_t *values,
                               uint64_t changed);
 
 /* The value of a field, borrowed from the row. */

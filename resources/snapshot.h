@@ -4,6 +4,7 @@
 #include "base/position.h"
 #include "cache/bitmap.h"
 #include "cache/map.h"
+#include "resources/events.h"
 #include "resources/row.h"
 
 /* What a fleet is at one revision. Immutable once a stage has sealed it; see resources/stage.h for
@@ -65,7 +66,7 @@ typedef struct {
     unsigned machine_type_count;
 } fb_rules_t;
 
-typedef struct {
+typedef struct fb_snapshot {
     uint64_t serial; /* 1, 2, ... in this process; one more for each snapshot */
     fb_position_t position;
     fb_day_t today; /* in the fleet's zone */
@@ -75,6 +76,7 @@ typedef struct {
     fb_table_t planes[FB_PLANE_COUNT]; /* fb_day_t -> fb_plane_day_t */
     uint64_t plane_sums[FB_PLANE_COUNT];
     fb_family_t families[FB_FAMILIES_MAX];
+    fb_events_t events;
 } fb_snapshot_t;
 
 /* NULL where there is none. */

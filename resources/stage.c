@@ -12,6 +12,7 @@
 struct fb_stage {
     fb_build_t *build;
     fb_snapshot_t *next;
+    fb_event_t *event; /* the last one of the change that is being applied; NULL: none yet */
 };
 
 fb_snapshot_t *fb_snapshot_create(const fb_rules_t *rules, uint64_t hash_seed, fb_day_t today)
@@ -29,6 +30,7 @@ fb_stage_t *fb_stage_begin(const fb_snapshot_t *current)
 {
     fb_stage_t *stage = fb_alloc(sizeof(*stage));
     stage->build = fb_build_create();
+    stage->event = NULL;
     stage->next = fb_alloc(sizeof(*stage->next));
     *stage->next = *current;
     stage->next->serial++;
@@ -83,8 +85,9 @@ void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_valu
     fb_snapshot_t *next = stage->next;
     fb_family_t *rows = &next->families[family];
     const fb_row_t *before = fb_table_get(&rows->rows, id);
-    const fb_row_t *row = fb_row_create(stage->build, resource->fields, resource->field_count,
-                                        resource->computed_at, id, values, next->serial);
+    const fb_row_t *row =
+        fb_row_create(stage->build, fb_resource_id_name(resource), resource->fields,
+                      resource->field_count, resource->computed_at, id, values, next->serial);
     /* The index finds texts in the rows: the old row must be there while it is taken out, and the
      * new one before it is put in. */
     if (before != NULL) {
@@ -149,16 +152,60 @@ static void apply_days(fb_stage_t *stage, const fb_op_t *op)
     }
 }
 
+/* The row of an operation was put, or went. */
+static void add_event(fb_stage_t *stage, const fb_op_t *op)
+{
+    fb_snapshot_t *next = stage->next;
+    if (fb_registry_resource(op->subject)->topic == NULL)
+        return;
+    fb_event_t event = {
+        .revision = next->position.revision,
+        .changed = next->serial,
+        .place = stage->event != NULL ? stage->event->place + 1 : 1,
+        .id = op->id,
+        .family = (uint8_t)op->subject,
+        .deleted = op->kind == FB_OP_DELETE,
+    };
+    fb_buffer_t text = {0};
+    fb_event_put(next, op->subject, op->id, event.revision, event.place, &text);
+    stage->event = fb_events_add(&next->events, stage->build, &event, fb_buffer_slice(&text));
+    fb_buffer_dispose(&text);
+}
+
+void fb_stage_apply_end(fb_stage_t *stage)
+{
+    fb_event_t *last = stage->event;
+    if (last == NULL)
+        return;
+    last->is_last = true;
+    fb_events_shorten(&stage->next->events, last, fb_event_end_revision(last->text, last->len));
+    stage->event = NULL;
+}
+
 void fb_stage_apply(fb_stage_t *stage, const fb_change_t *change)
 {
-    for (size_t i = 0; i < change->count; i++) {
-        const fb_op_t *op = &change->ops[i];
+    fb_stage_apply_part(stage, change);
+    fb_stage_apply_end(stage);
+}
+
+void fb_stage_begin_events(fb_stage_t *stage, uint64_t revision)
+{
+    fb_events_clear(&stage->next->events, stage->build);
+    stage->next->events.from_revision = revision;
+}
+
+void fb_stage_apply_part(fb_stage_t *stage, const fb_change_t *part)
+{
+    for (size_t i = 0; i < part->count; i++) {
+        const fb_op_t *op = &part->ops[i];
         switch (op->kind) {
         case FB_OP_PUT:
             fb_stage_put(stage, op->subject, op->id, op->values);
+            add_event(stage, op);
             break;
         case FB_OP_DELETE:
             delete_row(stage, op->subject, op->id);
+            add_event(stage, op);
             break;
         case FB_OP_DAYS:
             apply_days(stage, op);
@@ -209,6 +256,7 @@ void fb_snapshot_blocks(const fb_snapshot_t *snapshot, void ***blocks, size_t *c
         retire_family(stage, family);
     for (int plane = 0; plane < FB_PLANE_COUNT; plane++)
         retire_plane(stage, &stage->next->planes[plane]);
+    fb_events_clear(&stage->next->events, stage->build);
     free(fb_stage_seal(&stage, blocks, count));
 }
 

@@ -24,13 +24,19 @@ fb_snapshot_t *fb_stage_seal(fb_stage_t **stage, void ***garbage, size_t *garbag
 /* What the stage shows now. */
 const fb_snapshot_t *fb_stage_view(const fb_stage_t *stage);
 
+/* Applies a change: the one that leads to the position of the stage, which is set before. */
 void fb_stage_apply(fb_stage_t *stage, const fb_change_t *change);
+/* The same in parts: each can be read before the next one is planned. The end makes them one. */
+void fb_stage_apply_part(fb_stage_t *stage, const fb_change_t *part);
+void fb_stage_apply_end(fb_stage_t *stage);
 void fb_stage_set_position(fb_stage_t *stage, const fb_position_t *position);
 void fb_stage_set_today(fb_stage_t *stage, fb_day_t today);
 
 /* For a load: whole rows and whole days, as they come. */
 void fb_stage_put(fb_stage_t *stage, unsigned family, uint32_t id, const fb_value_t *values);
 void fb_stage_load_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t day, fb_slice_t bytes);
+/* The journal begins: it has the events of the revisions after this one. */
+void fb_stage_begin_events(fb_stage_t *stage, uint64_t revision);
 /* Ids up to this one are used. */
 void fb_stage_raise_last_id(fb_stage_t *stage, unsigned family, uint32_t id);
 

@@ -131,6 +131,7 @@ static void add_entry(fb_batch_t *batch, uint32_t author, const fb_change_t *cha
     entry->revision = ++position.revision;
     fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
     memcpy(position.chain, entry->chain, sizeof(position.chain));
+    fb_stage_set_position(batch->stage, &position);
     fb_stage_apply(batch->stage, change);
     fb_fleet_sum_text(fb_stage_view(batch->stage), entry->sum);
     memcpy(position.sum, entry->sum, sizeof(position.sum));

@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "resources/registry.h"
 #include "server/health.h"
+#include "server/history.h"
+#include "server/stream.h"
 
 /* A write on its way to the writer and back. It outlives its request where the client leaves. */
 typedef struct {
@@ -48,7 +50,7 @@ static fb_code_t render(const fb_snapshot_t *snapshot, const fb_route_t *route, 
     return route->view->render(snapshot, args, body, error);
 }
 
-static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
+static void answer_from_snapshot(fb_exchange_t *exchange, const fb_route_t *route)
 {
     fb_loop_t *loop = exchange->loop;
     fb_args_t args = {0};
@@ -65,6 +67,21 @@ static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
                                          route->view, &args, exchange->route, &body);
     fb_reply_entry(exchange, entry);
     h2o_mem_release_shared(entry);
+}
+
+static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    switch (route->view->source) {
+    case FB_SOURCE_SNAPSHOT:
+        answer_from_snapshot(exchange, route);
+        break;
+    case FB_SOURCE_HISTORY:
+        fb_history_answer(exchange, route, query_of(exchange->req));
+        break;
+    case FB_SOURCE_EVENTS:
+        fb_stream_answer(exchange, route, query_of(exchange->req));
+        break;
+    }
 }
 
 /* --- writes ------------------------------------------------------------------------------ */

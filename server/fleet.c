@@ -205,6 +205,7 @@ static fb_code_t load_stage(fb_fleet_t *fleet, fb_stage_t *stage, fb_error_t *er
     if (code != FB_OK)
         return code;
     fb_stage_set_position(stage, &head);
+    fb_stage_begin_events(stage, head.revision);
     code = fb_fleet_read_log(&reading, error);
     if (code == FB_OK)
         fb_fleet_check_sum(fleet, fb_stage_view(stage));

@@ -2,7 +2,6 @@
 #include "server/home.h"
 
 #include "base/log.h"
-#include "persistence/store_redis.h"
 
 fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
                        bool (*is_cancelled)(void *context), void *context, fb_error_t *error)
@@ -16,17 +15,16 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
         code = fb_private_redis_start(options->data, &private_options, &home->private_redis, error);
     if (code != FB_OK)
         return code;
-    const fb_store_redis_options_t store_options = {
+    home->store = (fb_store_redis_options_t){
         .url = options->redis ? options->redis : fb_private_redis_url(home->private_redis),
         .fleet = options->fleet,
         .timeout_ms = (unsigned)options->redis_timeout_ms,
         .log_length = options->redis_log_length,
         .is_private = options->redis == NULL,
     };
-    code = fb_store_redis_create(&store_options, &store, error);
+    code = fb_store_redis_create(&home->store, &store, error);
     /* The private one, too: its socket is there for others. */
-    home->watch =
-        (fb_watch_options_t){store_options.url, store_options.fleet, store_options.timeout_ms};
+    home->watch = (fb_watch_options_t){home->store.url, home->store.fleet, home->store.timeout_ms};
     if (code == FB_OK)
         home->fleet = fb_fleet_create(&store, shelf, &home->rules);
     return code;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "persistence/private_redis.h"
+#include "persistence/store_redis.h"
 #include "server/fleet.h"
 #include "server/options.h"
 
@@ -9,7 +10,8 @@
 typedef struct {
     fb_private_redis_t *private_redis; /* NULL: somebody else's */
     fb_fleet_t *fleet;
-    fb_watch_options_t watch; /* for what others write to it */
+    fb_store_redis_options_t store; /* for more of them, which read it */
+    fb_watch_options_t watch;       /* for what others write to it */
     fb_rules_t rules;
 } fb_home_t;
 

@@ -233,6 +233,7 @@ static void init(fb_loop_t *loop)
     configure(loop);
     h2o_context_init(&loop->context, h2o_evloop_create(), &loop->config);
     h2o_multithread_register_receiver(loop->context.queue, &loop->answers, fb_dispatch_on_answers);
+    h2o_multithread_register_receiver(loop->context.queue, &loop->reads, fb_readers_on_done);
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
     fb_parking_init(&loop->parking);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
@@ -288,6 +289,7 @@ static void dispose(fb_loop_t *loop)
     }
     fb_conns_dispose(&loop->conns);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->answers);
+    h2o_multithread_unregister_receiver(loop->context.queue, &loop->reads);
     h2o_evloop_t *evloop = loop->context.loop;
     h2o_multithread_queue_t *queue = loop->context.queue;
     /* Armed by the shutdown for connections that are gone by now; dispose asserts that none is. */

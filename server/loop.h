@@ -10,6 +10,7 @@
 #include "server/instance.h"
 #include "server/memo.h"
 #include "server/parking.h"
+#include "server/readers.h"
 #include "server/sweep.h"
 #include "server/writer.h"
 
@@ -59,12 +60,14 @@ typedef struct fb_loop {
     size_t pending_writes;              /* that the writer has not answered yet */
     uint64_t request_state;             /* of request ids */
     h2o_multithread_receiver_t answers; /* of writes */
+    h2o_multithread_receiver_t reads;   /* of Redis, by the readers */
 } fb_loop_t;
 
 /* What all loops share. Written before the loops start, but for the atomics. */
 struct fb_server {
     fb_instance_t instance;
     fb_writer_t *writer;
+    fb_readers_t *readers;
     fb_shelf_t *shelf;
     fb_access_log_t *access_log; /* NULL: none */
     fb_loop_t *loops[FB_LOOPS_MAX];

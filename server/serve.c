@@ -229,6 +229,7 @@ static void start_loops(serving_t *serving)
     };
     server->shelf = fb_shelf_create();
     server->writer = fb_writer_create(&config);
+    server->readers = fb_readers_create();
     unsigned threads = (unsigned)serving->options->threads;
     server->loop_total = threads;
     for (unsigned i = 0; i < threads; i++) {
@@ -270,6 +271,9 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
     if (code != FB_OK)
         return code;
     fb_fleet_set_author(serving->home.fleet, serving->server.instance.number);
+    code = fb_readers_start(serving->server.readers, &serving->home.store, error);
+    if (code != FB_OK)
+        return code;
     code =
         fb_writer_start(serving->server.writer, serving->home.fleet, &serving->home.watch, error);
     if (code != FB_OK)
@@ -321,11 +325,13 @@ static void end(serving_t *serving)
         wait_for_signal(serving, POLL_MS);
     /* The loops still run: they must take the last snapshot and the last answers. */
     fb_writer_stop(server->writer);
+    fb_readers_stop(server->readers);
     /* They see it by themselves soon: one that has ended must not be woken. */
     atomic_store(&server->ended, true);
     for (unsigned i = 0; i < server->loop_count; i++)
         fb_loop_destroy(&server->loops[i]);
     fb_writer_destroy(&server->writer);
+    fb_readers_destroy(&server->readers);
     fb_home_dispose(&serving->home);
     fb_shelf_destroy(&server->shelf);
     if (server->access_log != NULL)

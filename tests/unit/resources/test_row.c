@@ -25,7 +25,7 @@ static const fb_row_t *create_row(unsigned count, unsigned split, uint32_t id,
     void **garbage;
     size_t garbage_count;
     fb_build_t *build = fb_build_create();
-    const fb_row_t *row = fb_row_create(build, fields, count, split, id, values, changed);
+    const fb_row_t *row = fb_row_create(build, "id", fields, count, split, id, values, changed);
     fb_build_seal(&build, &garbage, &garbage_count);
     assert_int_equal(garbage_count, 0);
     free(garbage);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "resources/events.h"
+
+#include "base/assert.h"
+#include "resources/listing.h"
+#include "resources/registry.h"
+
+/* --- finding ----------------------------------------------------------------------------- */
+
+bool fb_events_reach(const fb_events_t *events, fb_event_mark_t mark)
+{
+    return mark.revision >= events->from_revision;
+}
+
+const fb_event_t *fb_events_get(const fb_events_t *events, uint64_t number)
+{
+    fb_assert(number >= events->first && number < events->end);
+    return fb_table_get(&events->table, (uint32_t)(number % FB_EVENTS_MAX));
+}
+
+static bool is_behind(const fb_event_t *event, fb_event_mark_t mark)
+{
+    return event->revision != mark.revision ? event->revision > mark.revision
+                                            : event->place > mark.place;
+}
+
+uint64_t fb_events_after(const fb_events_t *events, fb_event_mark_t mark)
+{
+    uint64_t from = events->first, to = events->end;
+    while (from < to) {
+        uint64_t middle = from + (to - from) / 2;
+        if (is_behind(fb_events_get(events, middle), mark))
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return from;
+}
+
+fb_event_mark_t fb_event_mark(const fb_event_t *event)
+{
+    uint32_t place = event->is_last ? FB_EVENT_PLACE_END : event->place;
+    return (fb_event_mark_t){event->revision, place};
+}
+
+bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event)
+{
+    const fb_row_t *row = fb_snapshot_row(snapshot, event->family, event->id);
+    return row == NULL ? event->deleted : !event->deleted && row->changed == event->changed;
+}
+
+/* --- their texts ------------------------------------------------------------------------- */
+
+void fb_event_put(const fb_snapshot_t *snapshot, unsigned family, uint32_t id, uint64_t revision,
+                  uint32_t place, fb_buffer_t *text)
+{
+    const fb_resource_t *resource = fb_registry_resource(family);
+    const fb_row_t *row = fb_snapshot_row(snapshot, family, id);
+    fb_buffer_put_literal(text, "event: ");
+    fb_buffer_put_text(text, resource->topic);
+    fb_buffer_put_literal(text, "\ndata: ");
+    if (row != NULL)
+        fb_put_row(snapshot, family, row, text);
+    else
+        fb_buffer_printf(text, "{\"%s\":%u,\"deleted\":true}", fb_resource_id_name(resource), id);
+    fb_buffer_printf(text, "\nid: %s.%llu.%u\n\n", snapshot->position.epoch,
+                     (unsigned long long)revision, place);
+}
+
+size_t fb_event_end_revision(char *text, size_t len)
+{
+    fb_assert(len > 2);
+    size_t end = len - 2;
+    while (text[end - 1] != '.')
+        end--;
+    memcpy(text + end - 1, "\n\n", 2);
+    return end + 1;
+}
+
+/* --- the stage's ------------------------------------------------------------------------- */
+
+static size_t bytes_of(const fb_event_t *event)
+{
+    return sizeof(*event) + event->len;
+}
+
+static void drop_first(fb_events_t *events, fb_build_t *build)
+{
+    const fb_event_t *event = fb_events_get(events, events->first);
+    fb_table_put(&events->table, build, (uint32_t)(events->first % FB_EVENTS_MAX), NULL);
+    events->first++;
+    events->bytes -= bytes_of(event);
+    events->from_revision = event->revision;
+    fb_build_retire(build, event);
+}
+
+fb_event_t *fb_events_add(fb_events_t *events, fb_build_t *build, const fb_event_t *event,
+                          fb_slice_t text)
+{
+    size_t bytes = sizeof(*event) + text.len;
+    while (events->first < events->end && (events->end - events->first >= FB_EVENTS_MAX ||
+                                           events->bytes + bytes > FB_EVENTS_BYTES_MAX))
+        drop_first(events, build);
+    fb_event_t *added = fb_build_alloc(build, bytes);
+    *added = *event;
+    added->len = (uint32_t)text.len;
+    memcpy(added->text, text.at, text.len);
+    fb_table_put(&events->table, build, (uint32_t)(events->end++ % FB_EVENTS_MAX), added);
+    events->bytes += bytes;
+    return added;
+}
+
+void fb_events_shorten(fb_events_t *events, fb_event_t *event, size_t len)
+{
+    events->bytes -= event->len - len;
+    event->len = (uint32_t)len;
+}
+
+void fb_events_clear(fb_events_t *events, fb_build_t *build)
+{
+    while (events->first < events->end)
+        drop_first(events, build);
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/stream.h"
+
+void fb_stream_answer(fb_exchange_t *exchange, const fb_route_t *route, fb_slice_t query)
+{
+    fb_error_t error = {0};
+    (void)route, (void)query;
+    fb_fail(&error, FB_UNAVAILABLE, "not here yet");
+    fb_reply_problem(exchange, &error, NULL);
+}
