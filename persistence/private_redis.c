@@ -140,7 +140,7 @@ static void *supervise(void *context)
             break;
         uint64_t now_ms = fb_clock_monotonic_ms();
         if (redis->process.repair) {
-            fb_log_warning("%s", error.detail);
+            fb_log_warning("to be repaired: %s", error.detail);
             fb_log_warning("private redis: cutting an unfinished write, which was never "
                            "acknowledged, off the end of its append-only file");
             continue;

@@ -65,6 +65,13 @@ static fb_code_t check_log_level(const char *text, fb_error_t *reason)
     return fb_fail(reason, FB_CONFIG, "\"%.60s\" is not error, warning, info or debug", text);
 }
 
+static fb_code_t check_log_format(const char *text, fb_error_t *reason)
+{
+    if (fb_log_format_parse(text) >= 0)
+        return FB_OK;
+    return fb_fail(reason, FB_CONFIG, "\"%.60s\" is not json or text", text);
+}
+
 static fb_code_t check_redis(const char *text, fb_error_t *reason)
 {
     fb_redis_url_t url;
@@ -147,6 +154,8 @@ static const fb_setting_t settings[] = {
      .help = "how long a call to Redis may take"},
     {"log.level", TEXT(log_level), .initial = "info", .check = check_log_level,
      .help = "what is written to stderr: error, warning, info or debug"},
+    {"log.format", TEXT(log_format), .initial = "json", .check = check_log_format,
+     .help = "the lines of serve on stderr: json, or text, for people"},
     {"log.access", FLAG("--access-log", "PATH", SERVE), TEXT(log_access),
      .help = "where each answer gets a line of JSON: a file, or \"-\" for stdout; without one, "
              "nowhere"},
@@ -508,7 +517,6 @@ fb_code_t fb_options_read(fb_options_t *options, fb_options_for_t command, int a
     const fb_setting_t *redis = find_key("redis");
     *options = (fb_options_t){.listen_count = 0};
     apply_defaults(options);
-    warn_of_unknown_variables();
     fb_code_t code = take_flags(command, argc, argv, &given, error);
     if (code == FB_OK)
         code = apply_conf(options, &given, error);
@@ -522,6 +530,9 @@ fb_code_t fb_options_read(fb_options_t *options, fb_options_for_t command, int a
         fb_setting_dispose(redis, options);
         *from_of(options, redis) = FB_FROM_DATA_FLAG;
     }
+    if (code == FB_OK && command == FB_OPTIONS_SERVE)
+        fb_log_set_format((fb_log_format_t)fb_log_format_parse(options->log_format));
+    warn_of_unknown_variables();
     if (code != FB_OK)
         fb_options_dispose(options);
     return code;

@@ -36,6 +36,7 @@ typedef struct {
     char *types[FB_TYPES_MAX]; /* types: the machine types that there are */
     unsigned type_count;
     char *log_level;                 /* log.level: error, warning, info, debug; info */
+    char *log_format;                /* log.format: of the lines of serve: json, text; json */
     char *log_access;                /* log.access: a file, or "-": stdout; NULL: none */
     uint64_t limits_connections;     /* limits.connections: 0: what the file limit leaves */
     uint64_t limits_body_bytes;      /* limits.body_bytes: 1M; at most 16M */

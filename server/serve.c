@@ -28,7 +28,8 @@
 #define DEMO_MACHINES   1000
 #define DEMO_DAYS       90
 #define POLL_MS         20
-#define CONNECT_MS      5 /* more than a client's ACK of our SYN-ACK is on its way */
+#define SETTLE_MS       2000 /* how often the log says what it has left out */
+#define CONNECT_MS      5    /* more than a client's ACK of our SYN-ACK is on its way */
 
 typedef struct {
     const fb_options_t *options;
@@ -65,20 +66,24 @@ static bool logs_to_stdout(const serving_t *serving)
     return path != NULL && strcmp(path, "-") == 0;
 }
 
-/* To stdout, which belongs to the access log alone where it goes there. */
-static void announce(const serving_t *serving)
+/* To stdout; where that belongs to the access log, as messages of the log. */
+static void announce_at(const serving_t *serving, const char *what, int listener)
 {
     char name[64];
-    FILE *out = logs_to_stdout(serving) ? stderr : stdout;
-    for (unsigned i = 0; i < serving->listener_count; i++) {
-        fb_listen_name(serving->listeners[i], name, sizeof(name));
-        fprintf(out, "listening on http://%s\n", name);
-    }
-    if (serving->server.admin_listener >= 0) {
-        fb_listen_name(serving->server.admin_listener, name, sizeof(name));
-        fprintf(out, "admin on http://%s\n", name);
-    }
-    fflush(out);
+    fb_listen_name(listener, name, sizeof(name));
+    if (logs_to_stdout(serving))
+        fb_log_info("%s http://%s", what, name);
+    else
+        printf("%s http://%s\n", what, name);
+}
+
+static void announce(const serving_t *serving)
+{
+    for (unsigned i = 0; i < serving->listener_count; i++)
+        announce_at(serving, "listening on", serving->listeners[i]);
+    if (serving->server.admin_listener >= 0)
+        announce_at(serving, "admin on", serving->server.admin_listener);
+    fflush(stdout);
 }
 
 /* The loops have duplicates of their own: a socket listens until the last one is closed. */
@@ -282,10 +287,14 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
         signal = wait_for_signal(serving, POLL_MS);
     if (signal == 0 && options->demo)
         code = make_demo(serving, error);
-    while (signal == 0 && code == FB_OK)
-        signal = wait_for_signal(serving, 3600000);
+    while (signal == 0 && code == FB_OK) {
+        signal = wait_for_signal(serving, SETTLE_MS);
+        fb_log_settle(false);
+    }
     if (signal != 0) {
-        fb_log_info("%s: leaving", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+        fb_log_info("%s: leaving", signal == SIGTERM  ? "SIGTERM"
+                                   : signal == SIGINT ? "SIGINT"
+                                                      : "SIGHUP");
         leave(serving);
     }
     return code;
@@ -356,6 +365,7 @@ fb_exit_t fb_serve(const fb_options_t *options)
     fb_error_t error = {0};
     fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
     fb_instance_init(&serving.server.instance, options);
+    fb_log_set_instance(serving.server.instance.id);
     block_signals(&serving);
     fb_code_t code = fb_library_check(&error);
     if (code == FB_OK)
@@ -376,5 +386,6 @@ fb_exit_t fb_serve(const fb_options_t *options)
     close_listeners(&serving);
     if (code != FB_OK)
         fb_log_error("%s", error.detail);
+    fb_log_settle(true);
     return fb_exit_of(code);
 }
