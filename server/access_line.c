@@ -137,6 +137,16 @@ static inline char *put_text(char *to, const char *text, size_t len)
     return (halves[0] | halves[1]) == 0 ? to + len : put_escaped(to, text, len);
 }
 
+/* At the end of its record. */
+static char *put_traceparent(char *to, const fb_access_record_t *record)
+{
+    const char *text = (const char *)record + record->size - FB_ACCESS_TRACE_ROOM;
+    to = PUT(to, ",\"traceparent\":\"");
+    memcpy(to, text, FB_TRACEPARENT_BYTES);
+    to[FB_TRACEPARENT_BYTES] = '"';
+    return to + FB_TRACEPARENT_BYTES + 1;
+}
+
 /* --- the parts of a line ----------------------------------------------------------------- */
 
 static void turn_second(fb_access_line_t *line, int64_t wall_ns)
@@ -242,6 +252,8 @@ char *fb_access_line_put(fb_access_line_t *line, const fb_access_record_t *recor
     to = put_number(to, record->status);
     to = put_number(PUT(to, ",\"body_bytes\":"), record->body_bytes);
     to = put_number(PUT(to, ",\"duration_us\":"), record->duration_ns / 1000);
+    if (record->has_traceparent)
+        to = put_traceparent(to, record);
     return PUT(to, "}\n");
 }
 

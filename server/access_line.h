@@ -9,6 +9,8 @@
  *      "client":"127.0.0.1:51234","protocol":"HTTP/1.1","method":"GET","target":"/v1/machines/42",
  *      "route":"/v1/machines/{id}","status":200,"body_bytes":310,"duration_us":12}
  *
+ * `traceparent` follows where the request has a valid one (server/traceparent.h).
+ *
  * `time` is when the answer was handed to the socket. `client`, `protocol`, `method`, `target` and
  * `route` are null where they are not known. A target that was cut is followed by `target_bytes`,
  * its whole length; a method that was cut ends in U+2026. What is no printable ASCII stands as

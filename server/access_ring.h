@@ -7,6 +7,7 @@
 #include "base/slice.h"
 #include "server/client.h"
 #include "server/metrics.h"
+#include "server/traceparent.h"
 
 /* The accesses of one loop on their way to the thread of the log: a ring of bytes between one
  * producer and one consumer, without a lock and without a system call.
@@ -26,6 +27,7 @@
 /* One access, as the loop sees it. Borrowed. */
 typedef struct {
     fb_slice_t id, method, target; /* empty where it is not known */
+    const char *traceparent;       /* FB_TRACEPARENT_BYTES; NULL: none */
     const fb_client_t *client;
     uint64_t body_bytes;
     unsigned version; /* as libh2o has it: 0x101 */
@@ -33,8 +35,8 @@ typedef struct {
 } fb_access_t;
 
 /* As it lies in the ring. Texts follow: the client, in fb_access_client_room; then, each padded to
- * a multiple of 16 bytes with '0', the request id, the target, and a method of more than 8 bytes.
- */
+ * a multiple of 16 bytes with '0', the request id, the target, and a method of more than 8 bytes;
+ * last, where there is one, the traceparent, in FB_ACCESS_TRACE_ROOM. */
 typedef struct {
     uint64_t ended_ns; /* monotonic */
     uint64_t duration_ns;
@@ -44,7 +46,8 @@ typedef struct {
     uint32_t target_bytes; /* its whole length, of which FB_ACCESS_TARGET_BYTES_MAX are here */
     uint16_t status, version;
     uint8_t id_len, client_len, route;
-    uint8_t method_len; /* one more than FB_ACCESS_METHOD_BYTES_MAX: it was cut there */
+    uint8_t method_len : 7; /* one more than FB_ACCESS_METHOD_BYTES_MAX: it was cut there */
+    uint8_t has_traceparent : 1;
     char texts[];
 } fb_access_record_t;
 
@@ -52,9 +55,11 @@ typedef struct {
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first letter is the lowest byte");
 #define FB_ACCESS_GET ((uint64_t)'G' | 'E' << 8 | 'T' << 16)
 
+#define FB_ACCESS_TRACE_ROOM 64
+
 #define FB_ACCESS_RECORD_BYTES_MAX                                                                 \
     (sizeof(fb_access_record_t) + FB_CLIENT_BYTES + FB_ACCESS_ID_BYTES_MAX +                       \
-     FB_ACCESS_TARGET_BYTES_MAX + FB_ACCESS_METHOD_BYTES_MAX)
+     FB_ACCESS_TARGET_BYTES_MAX + FB_ACCESS_METHOD_BYTES_MAX + FB_ACCESS_TRACE_ROOM)
 
 typedef struct {
     /* The producer's. */
@@ -142,7 +147,10 @@ static inline void fb_access_ring_begin(fb_access_ring_t *ring, const fb_access_
         if (method_len > FB_ACCESS_METHOD_BYTES_MAX)
             method_len = FB_ACCESS_METHOD_BYTES_MAX + 1;
     }
-    record->method_len = (uint8_t)method_len;
+    record->method_len = method_len & 0x7F;
+    record->has_traceparent = access->traceparent != NULL;
+    if (access->traceparent != NULL)
+        to = fb_access_put_text(to, access->traceparent, FB_TRACEPARENT_BYTES);
     record->size = (uint32_t)(to - (char *)record);
     ring->filling = record;
 }

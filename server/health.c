@@ -14,6 +14,7 @@ bool fb_health_answer(fb_exchange_t *exchange, fb_slice_t path)
         fb_reply_problem(exchange, &error, "GET, HEAD");
         return true;
     }
+    exchange->is_probe = true;
     if (ready && atomic_load_explicit(&server->leaving, memory_order_relaxed))
         fb_fail(&error, FB_UNAVAILABLE, "this instance is ending");
     else if (ready && exchange->loop->snapshot == NULL)

@@ -66,6 +66,11 @@ fb_status_t fb_status_of_code(fb_code_t code)
     fb_assert(false);
 }
 
+bool fb_status_is_failure(fb_status_t status)
+{
+    return status.code >= 500;
+}
+
 unsigned fb_problem_retry_after_s(fb_code_t code)
 {
     bool again = code == FB_UNAVAILABLE || code == FB_BEHIND || code == FB_OUTCOME_UNKNOWN ||

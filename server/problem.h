@@ -18,6 +18,8 @@ typedef enum {
     FB_SUCCESS_NOT_MODIFIED
 } fb_success_t;
 
+/* Is it the server that failed, and not the client? */
+bool fb_status_is_failure(fb_status_t status);
 fb_status_t fb_status_of_success(fb_success_t success);
 fb_status_t fb_status_of_code(fb_code_t code);
 

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "server/send.h"
 
@@ -19,6 +20,7 @@
 static h2o_iovec_t name_revision = {H2O_STRLIT("fleetbit-revision")};
 static h2o_iovec_t name_staleness = {H2O_STRLIT("fleetbit-staleness-ms")};
 static h2o_iovec_t name_request_id = {H2O_STRLIT("x-request-id")};
+static const h2o_iovec_t name_traceparent = {H2O_STRLIT("traceparent")};
 static const h2o_iovec_t name_min_revision = {H2O_STRLIT("fleetbit-min-revision")};
 static h2o_iovec_t name_retry_after = {H2O_STRLIT("retry-after")};
 static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
@@ -88,12 +90,18 @@ bool fb_reply_is_min_revision(const h2o_iovec_t *name)
     return has_name(name, &name_min_revision);
 }
 
+static bool is_valid_traceparent(h2o_iovec_t text)
+{
+    return fb_traceparent_is_valid((fb_slice_t){text.base, text.len});
+}
+
 void fb_exchange_begin(fb_exchange_t *exchange, fb_loop_t *loop, h2o_req_t *req)
 {
-    const h2o_header_t *id = NULL;
+    const h2o_header_t *id = NULL, *traceparent = NULL;
+    unsigned traceparents = 0;
     uint64_t now_ns = fb_clock_monotonic_ns();
     *exchange = (fb_exchange_t){.loop = loop, .req = req, .begun_ns = now_ns, .seen_ns = now_ns};
-    /* One pass for both, since every request pays for it: few names are as long as these. */
+    /* One pass for all, since every request pays for it: few names are as long as these. */
     const h2o_header_t *end = req->headers.entries + req->headers.size;
     for (const h2o_header_t *header = req->headers.entries; header != end; header++) {
         if (header->name->len == name_min_revision.len)
@@ -101,7 +109,12 @@ void fb_exchange_begin(fb_exchange_t *exchange, fb_loop_t *loop, h2o_req_t *req)
         else if (header->name->len == name_request_id.len && id == NULL &&
                  has_name(header->name, &name_request_id))
             id = header;
+        else if (header->name->len == name_traceparent.len &&
+                 has_name(header->name, &name_traceparent))
+            traceparent = ++traceparents == 1 ? header : NULL; /* of two, none counts */
     }
+    if (traceparent != NULL && is_valid_traceparent(traceparent->value))
+        exchange->traceparent = traceparent->value.base;
     if (id != NULL && is_usable_id(id->value))
         exchange->id = (fb_slice_t){id->value.base, id->value.len};
     else
@@ -195,6 +208,7 @@ static void note_access(const fb_exchange_t *exchange, int status, size_t body_b
         .id = exchange->id,
         .method = {req->input.method.base, req->input.method.len},
         .target = {req->input.path.base, req->input.path.len},
+        .traceparent = exchange->traceparent,
         .client = fb_conn_client(fb_conn_of(exchange->req)),
         .body_bytes = body_bytes,
         .version = (unsigned)req->version,
@@ -202,6 +216,25 @@ static void note_access(const fb_exchange_t *exchange, int status, size_t body_b
         .route = exchange->route,
     };
     fb_access_ring_begin(exchange->loop->accesses, &access);
+}
+
+/* What we failed at is in the log of messages, too. */
+static void note_failure(const fb_exchange_t *exchange, const fb_error_t *error)
+{
+    const h2o_req_t *req = exchange->req;
+    fb_status_t status = fb_status_of_code(error->code);
+    if (!fb_status_is_failure(status) || exchange->is_probe)
+        return;
+    const fb_log_about_t about = {
+        exchange->id,
+        {exchange->traceparent, exchange->traceparent != NULL ? FB_TRACEPARENT_BYTES : 0}};
+    fb_log_level_t level =
+        fb_problem_retry_after_s(error->code) > 0 ? FB_LOG_WARNING : FB_LOG_ERROR;
+    int method_len = req->input.method.len < 20 ? (int)req->input.method.len : 20;
+    int target_len = req->input.path.len < 200 ? (int)req->input.path.len : 200;
+    fb_log_request(&about, level, "%.*s %.*s was answered %d, %s: %s", method_len,
+                   req->input.method.base, target_len, req->input.path.base, status.code,
+                   fb_code_name(error->code), error->detail);
 }
 
 /* Once it is sent: the request may be gone. */
@@ -370,6 +403,7 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
     fb_buffer_t body = {0};
     unsigned retry_after_s = fb_problem_retry_after_s(error->code);
     fb_problem_put(&body, error, exchange->id);
+    note_failure(exchange, error);
     begin(exchange, fb_status_of_code(error->code));
     add_revision(exchange);
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_problem);
@@ -390,6 +424,7 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
     req->res.headers = (h2o_headers_t){0};
     fb_problem_put(&body, error, exchange->id);
     fb_buffer_put_char(&body, '\0');
+    note_failure(exchange, error);
     begin(exchange, status);
     add_revision(exchange);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);

@@ -13,8 +13,10 @@ typedef struct fb_exchange {
     uint64_t seen_ns;  /* monotonic: when it was last taken up; it may have waited since it began */
     unsigned route;    /* for the metrics */
     fb_slice_t id;     /* the request id: the client's own, or a new one */
-    void **anchor;     /* on the request's pool: who must know when the request is gone */
-    bool has_min_revision; /* there is a Fleetbit-Min-Revision */
+    const char *traceparent; /* a valid one, FB_TRACEPARENT_BYTES; NULL: none */
+    void **anchor;           /* on the request's pool: who must know when the request is gone */
+    bool has_min_revision;   /* there is a Fleetbit-Min-Revision */
+    bool is_probe;           /* of a health check: that it fails is no news */
 } fb_exchange_t;
 
 /* Begins: finds or makes the request id. */

@@ -69,7 +69,7 @@ class Piped(Server):
         os.close(writer)
         Server.alive.append(self)
         match = eventually(lambda: re.search(
-            r"(?s)listening on http://127\.0\.0\.1:(\d+)\n.*admin on http://127\.0\.0\.1:(\d+)\n",
+            r"(?s)listening on http://127\.0\.0\.1:(\d+)\".*admin on http://127\.0\.0\.1:(\d+)\"",
             self.errors()))
         self.port, self.admin_port = int(match.group(1)), int(match.group(2))
         return self
@@ -122,6 +122,32 @@ def test_each_answer_has_a_line_that_says_what_it_was(own, path):
             assert 0 <= line["duration_us"] < 30e6, line
     statuses = {line["status"] for line in lines_of(path)}
     assert statuses >= {200, 201, 204, 304, 400, 404, 405, 414, 422}, statuses
+
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_valid_traceparent_is_in_the_line_and_goes_no_further(own, path):
+    with Api(own.port) as api:
+        for number, (headers, expected) in enumerate([
+                ([("Traceparent", TRACEPARENT)], TRACEPARENT),
+                ([("traceparent", TRACEPARENT.upper())], None),
+                ([("traceparent", "00-" + "0" * 32 + TRACEPARENT[35:])], None),
+                ([("traceparent", TRACEPARENT)] * 2, None),
+                ([], None)]):
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+            api.send_raw(f"GET /v1/machines HTTP/1.1\r\nHost: a\r\nX-Request-Id: trace-{number}\r\n"
+                         f"{lines}\r\n".encode())
+            answer = api.receive()
+            assert answer.status == 200 and "traceparent" not in answer.headers
+            line = line_of(path, f"trace-{number}")
+            assert line.get("traceparent") == expected, line
+            assert list(line) == MEMBERS + (["traceparent"] if expected else []), line
+    with H2(own.port) as client:
+        stream = client.begin("GET", "/v1/machines", None,
+                              {"x-request-id": "trace-h2", "traceparent": TRACEPARENT})
+        assert client.finish(stream).status == 200
+    assert line_of(path, "trace-h2")["traceparent"] == TRACEPARENT
 
 
 def test_bytes_that_are_no_text_can_be_had_back(own, path):

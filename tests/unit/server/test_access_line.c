@@ -104,6 +104,20 @@ static void a_usual_access_has_all_members(void **state)
                 "\"body_bytes\":310,\"duration_us\":12}\n");
 }
 
+static void a_traceparent_is_at_the_end(void **state)
+{
+    fb_access_t access = usual_access();
+    access.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    access.method = FB_SLICE("SUBSCRIBE");
+    assert_line(*state, &access,
+                "{\"time\":\"2026-11-21T12:00:00.123456Z\",\"request_id\":\"0123456789abcdef\","
+                "\"client\":\"192.0.2.1:51234\",\"protocol\":\"HTTP/1.1\","
+                "\"method\":\"SUBSCRIBE\",\"target\":\"/v1/machines/42\","
+                "\"route\":\"/v1/machines/{id}\",\"status\":200,\"body_bytes\":310,"
+                "\"duration_us\":12,\"traceparent\":"
+                "\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"}\n");
+}
+
 static void what_is_not_known_is_null(void **state)
 {
     static const fb_client_t nobody = {.len = 0};
@@ -254,6 +268,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_usual_access_has_all_members, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_traceparent_is_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_known_is_null, setup, teardown),
         cmocka_unit_test_setup_teardown(methods_are_shown_whatever_they_are, setup, teardown),
         cmocka_unit_test_setup_teardown(every_byte_at_every_place_can_be_had_back, setup, teardown),

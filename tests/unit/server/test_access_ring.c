@@ -9,7 +9,7 @@
 
 /* What the texts of the record with a number are: bytes, lengths and all follow from it. */
 typedef struct {
-    char id[FB_ACCESS_ID_BYTES_MAX], method[64], target[3000];
+    char id[FB_ACCESS_ID_BYTES_MAX], method[64], target[3000], traceparent[FB_TRACEPARENT_BYTES];
     fb_client_t client;
     fb_access_t access;
 } sample_t;
@@ -32,6 +32,8 @@ static void make_sample(sample_t *sample, uint64_t number)
     sample->client = (fb_client_t){.len = (uint8_t)chance_below(&chance, FB_CLIENT_BYTES)};
     memset(sample->client.text, '0' + (int)(number % 10), sample->client.len);
     sample->access.client = &sample->client;
+    sample->access.traceparent = number % 3 == 0 ? sample->traceparent : NULL;
+    memset(sample->traceparent, 'a' + (int)(number % 5), sizeof(sample->traceparent));
     sample->access.body_bytes = number;
     sample->access.status = (unsigned)(number % 1000);
 }
@@ -79,6 +81,14 @@ static void assert_record(const fb_access_record_t *record, uint64_t number)
     else
         assert_memory_equal(at, sample.method, method_len);
     assert_int_equal(record->method, word);
+    assert_int_equal(record->has_traceparent, number % 3 == 0);
+    if (method_len > 8)
+        at += FB_ACCESS_METHOD_BYTES_MAX;
+    if (record->has_traceparent) {
+        assert_text(at, sample.traceparent, FB_TRACEPARENT_BYTES);
+        at += FB_ACCESS_TRACE_ROOM;
+    }
+    assert_ptr_equal(at, (const char *)record + record->size);
 }
 
 static void a_small_ring_keeps_all_texts_whole_and_in_order(void **state)
