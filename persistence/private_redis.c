@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -36,6 +37,8 @@
  *     RUNNING      starts it again, after the backoff         the first answer
  *     STOPPING     ends                                       fb_private_redis_stop */
 typedef enum { STARTING, RUNNING, STOPPING } phase_t;
+
+static atomic_uint_fast64_t restarts;
 
 struct fb_private_redis {
     char *directory;
@@ -150,6 +153,7 @@ static void *supervise(void *context)
             break;
         if (now_ms - started_ms >= HEALTHY_MS)
             backoff_ms = BACKOFF_MS_MIN;
+        atomic_fetch_add_explicit(&restarts, 1, memory_order_relaxed);
         fb_log_error("%s; starting it again in %llu ms", error.detail,
                      (unsigned long long)backoff_ms);
         while (redis->phase != STOPPING && fb_clock_monotonic_ms() < now_ms + backoff_ms)
@@ -354,6 +358,11 @@ void fb_private_redis_stop(fb_private_redis_t **redis)
 const char *fb_private_redis_url(const fb_private_redis_t *redis)
 {
     return redis->url;
+}
+
+uint64_t fb_private_redis_restarts(void)
+{
+    return atomic_load_explicit(&restarts, memory_order_relaxed);
 }
 
 pid_t fb_private_redis_pid(fb_private_redis_t *redis)

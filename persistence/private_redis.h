@@ -41,5 +41,7 @@ void fb_private_redis_stop(fb_private_redis_t **redis);
 
 /* unix:///DIR/redis.sock, for fb_store_redis_create. */
 const char *fb_private_redis_url(const fb_private_redis_t *redis);
+/* From any thread: how often this process has started one again. */
+uint64_t fb_private_redis_restarts(void);
 /* Its process now; 0 while there is none. */
 pid_t fb_private_redis_pid(fb_private_redis_t *redis);

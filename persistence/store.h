@@ -115,6 +115,8 @@ typedef struct {
      * until the next call). */
     fb_code_t (*durability)(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
                             fb_error_t *error);
+    /* How many entries the log has. */
+    fb_code_t (*log_length)(fb_store_t *store, uint64_t *entries, fb_error_t *error);
     void (*destroy)(fb_store_t *store);
 } fb_store_vtable_t;
 

@@ -438,6 +438,13 @@ static fb_code_t memory_durability(fb_store_t *store, bool *fsynced, fb_slice_t 
     return FB_OK;
 }
 
+static fb_code_t memory_log_length(fb_store_t *store, uint64_t *entries, fb_error_t *error)
+{
+    (void)error;
+    *entries = memory(store)->log_count;
+    return FB_OK;
+}
+
 static void memory_destroy(fb_store_t *store)
 {
     memory_t *self = memory(store);
@@ -468,6 +475,7 @@ static const fb_store_vtable_t memory_vtable = {
     .begin_epoch = memory_begin_epoch,
     .load = memory_load,
     .durability = memory_durability,
+    .log_length = memory_log_length,
     .destroy = memory_destroy,
 };
 

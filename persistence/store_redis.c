@@ -508,6 +508,23 @@ static void redis_destroy(fb_store_t *store)
     free(self);
 }
 
+static fb_code_t redis_log_length(fb_store_t *store, uint64_t *entries, fb_error_t *error)
+{
+    fb_store_redis_t *self = fb_store_redis(store);
+    redisReply *reply = NULL;
+    fb_slice_t words[] = {FB_SLICE("XLEN"), fb_slice(self->log_key)};
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code == FB_OK)
+        code = fb_redis_link_call(self->link, words, 2, &reply, error);
+    if (code == FB_OK && reply->type == REDIS_REPLY_INTEGER)
+        *entries = (uint64_t)reply->integer;
+    else if (code == FB_OK)
+        code = fb_fail(error, FB_CONFIG, "Redis at %s does not say how long %s is",
+                       fb_redis_link_name(self->link), self->log_key);
+    freeReplyObject(reply);
+    return code;
+}
+
 static const fb_store_vtable_t redis_vtable = {
     .head = redis_head,
     .commit = redis_commit,
@@ -515,6 +532,7 @@ static const fb_store_vtable_t redis_vtable = {
     .begin_epoch = redis_begin_epoch,
     .load = fb_store_redis_load,
     .durability = fb_store_redis_durability,
+    .log_length = redis_log_length,
     .destroy = redis_destroy,
 };
 

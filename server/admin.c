@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/clock.h"
+#include "base/log.h"
+#include "persistence/private_redis.h"
+#include "resources/registry.h"
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
 #include "server/health.h"
@@ -23,7 +26,7 @@ static double seconds_since(const atomic_uint_fast64_t *then_ms)
 {
     uint64_t then = atomic_load_explicit(then_ms, memory_order_relaxed);
     uint64_t now = fb_clock_monotonic_ms();
-    return now > then ? (double)(now - then) / 1e3 : 0;
+    return then > 0 && now > then ? (double)(now - then) / 1e3 : 0;
 }
 
 static double number(const atomic_uint_fast64_t *value)
@@ -31,7 +34,7 @@ static double number(const atomic_uint_fast64_t *value)
     return (double)atomic_load_explicit(value, memory_order_relaxed);
 }
 
-static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
+static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer, double queue_max)
 {
     const sample_t samples[] = {
         {"fleetbit_revision", "gauge", "The revision of the newest snapshot.",
@@ -39,12 +42,11 @@ static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
         {"fleetbit_snapshot_age_seconds", "gauge",
          "Since the newest snapshot was made; without changes it grows.",
          seconds_since(&writer->snapshot_ms)},
-        {"fleetbit_redis_up", "gauge", "Does Redis answer?",
-         atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ? 1 : 0},
-        {"fleetbit_redis_contact_age_seconds", "gauge", "Since Redis last answered.",
-         seconds_since(&writer->contact_ms)},
         {"fleetbit_writer_queue", "gauge", "Writes that wait for the writer.",
          number(&writer->queued)},
+        {"fleetbit_writer_queue_limit", "gauge", "How many may wait: writer.queue.", queue_max},
+        {"fleetbit_writer_cpu_seconds_total", "counter", "CPU time of the writer's thread.",
+         fb_metrics_thread_seconds(&writer->clock)},
         {"fleetbit_writer_batches_total", "counter", "Batches that went to Redis.",
          number(&writer->batches_total)},
         {"fleetbit_writes_landed_total", "counter", "Writes that were acknowledged.",
@@ -54,6 +56,110 @@ static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
          number(&writer->failed_total)},
     };
     put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_sizes(out, "fleetbit_writer_batch_writes", "Writes of a batch.",
+                         &writer->batch_writes);
+    fb_metrics_put_durations(out, "fleetbit_writer_batch_duration_seconds",
+                             "From a batch being taken to its being in the log, or not.",
+                             &writer->batches);
+}
+
+static void put_redis(fb_buffer_t *out, const fb_writer_state_t *writer)
+{
+    const sample_t samples[] = {
+        {"fleetbit_redis_up", "gauge", "Does Redis answer?",
+         atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ? 1 : 0},
+        {"fleetbit_redis_contact_age_seconds", "gauge", "Since Redis last answered.",
+         seconds_since(&writer->contact_ms)},
+        {"fleetbit_redis_restarts_total", "counter",
+         "How often the private redis-server ended and was started again.",
+         (double)fb_private_redis_restarts()},
+    };
+    put_samples(out, samples, FB_COUNT(samples));
+    fb_metrics_put_durations(out, "fleetbit_redis_commit_duration_seconds",
+                             "From a commit being sent to Redis to its answer.",
+                             &writer->fleet.commits);
+}
+
+static void put_log(fb_buffer_t *out, const fb_server_t *server)
+{
+    const fb_writer_state_t *writer = fb_writer_state(server->writer);
+    double revision = number(&writer->revision), head = number(&writer->fleet.head_revision);
+    const sample_t samples[] = {
+        {"fleetbit_log_lag_revisions", "gauge",
+         "Revisions of the log, when its head was last seen, that are not shown yet.",
+         head > revision ? head - revision : 0},
+        {"fleetbit_log_compared_age_seconds", "gauge",
+         "Since it was last certain that all of the log is shown.",
+         seconds_since(&writer->compared_ms)},
+        {"fleetbit_log_entries", "gauge", "Entries of the log in Redis, when it was last asked.",
+         (double)server->log_length.entries},
+    };
+    put_samples(out, samples, FB_COUNT(samples) - (server->log_length.is_known ? 0 : 1));
+}
+
+static void put_events(fb_buffer_t *out, const fb_writer_state_t *writer)
+{
+    char label[64];
+    fb_metrics_put_head(out, "fleetbit_events_total", "counter",
+                        "Changes of the things of a topic, whoever made them.");
+    for (unsigned i = 0; i < fb_registry_count(); i++) {
+        const char *topic = fb_registry_resource(i)->topic;
+        if (topic == NULL)
+            continue;
+        snprintf(label, sizeof(label), "topic=\"%s\"", topic);
+        fb_metrics_put(out, "fleetbit_events_total", label, number(&writer->tally.events[i]));
+    }
+}
+
+static void put_readers(fb_buffer_t *out, const fb_readers_state_t *readers)
+{
+    const sample_t samples[] = {
+        {"fleetbit_readers_queue", "gauge", "Reads of Redis that wait for a thread.",
+         number(&readers->queued)},
+        {"fleetbit_readers_queue_limit", "gauge", "How many may wait.", FB_READERS_QUEUE_MAX},
+        {"fleetbit_readers_refused_total", "counter", "Reads that found no room in the queue.",
+         number(&readers->refused)},
+    };
+    put_samples(out, samples, FB_COUNT(samples));
+    fb_metrics_put_durations(out, "fleetbit_readers_wait_duration_seconds",
+                             "How long reads of Redis waited for a thread.", &readers->waiting);
+    fb_metrics_put_durations(out, "fleetbit_readers_job_duration_seconds",
+                             "How long reads of Redis took then.", &readers->running);
+}
+
+static void put_messages(fb_buffer_t *out)
+{
+    char label[32];
+    fb_metrics_put_head(out, "fleetbit_messages_total", "counter",
+                        "Messages for the log on stderr, also those that were left out.");
+    for (int i = 0; i < FB_LOG_LEVELS; i++) {
+        snprintf(label, sizeof(label), "level=\"%s\"", fb_log_level_name((fb_log_level_t)i));
+        fb_metrics_put(out, "fleetbit_messages_total", label,
+                       (double)fb_log_messages((fb_log_level_t)i));
+    }
+    const sample_t dropped = {"fleetbit_messages_dropped_total", "counter",
+                              "Lines of it that stderr did not take.", (double)fb_log_dropped()};
+    put_samples(out, &dropped, 1);
+}
+
+/* Each with the number of its loop. */
+static void put_each_loop(fb_buffer_t *out, const fb_server_t *server)
+{
+    char label[32];
+    fb_metrics_put_head(out, "fleetbit_loop_cpu_seconds_total", "counter",
+                        "CPU time of an event loop's thread.");
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        snprintf(label, sizeof(label), "loop=\"%u\"", i);
+        fb_metrics_put(out, "fleetbit_loop_cpu_seconds_total", label,
+                       fb_metrics_thread_seconds(&server->loops[i]->metrics.clock));
+    }
+    fb_metrics_put_head(out, "fleetbit_loop_turns_total", "counter",
+                        "How often an event loop looked for what there is to do.");
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        snprintf(label, sizeof(label), "loop=\"%u\"", i);
+        fb_metrics_put(out, "fleetbit_loop_turns_total", label,
+                       number(&server->loops[i]->metrics.turns_total));
+    }
 }
 
 static void put_coherence(fb_buffer_t *out, const fb_writer_state_t *writer)
@@ -116,6 +222,8 @@ static void put_loops(fb_buffer_t *out, const fb_server_t *server)
          SUM(memo_evicted)},
         {"fleetbit_memo_entries", "gauge", "Entries of the memos.", SUM(memo_entries)},
         {"fleetbit_memo_bytes", "gauge", "Bytes of the memos.", SUM(memo_bytes)},
+        {"fleetbit_memo_limit_bytes", "gauge", "How many they may have: memo.bytes of each loop.",
+         (double)server->memo_bytes_max * server->loop_count},
     };
 #undef SUM
     put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
@@ -135,6 +243,8 @@ static void put_connections(fb_buffer_t *out, const fb_server_t *server)
     }
     const sample_t samples[] = {
         {"fleetbit_connections_open", "gauge", "Open connections.", (double)sum.open},
+        {"fleetbit_connections_limit", "gauge", "How many there may be: limits.connections.",
+         (double)server->connections_max},
         {"fleetbit_slow_readers_total", "counter",
          "Connections closed and streams reset that did not take their answer.",
          (double)sum.slow_readers},
@@ -166,20 +276,28 @@ static void put_access_log(fb_buffer_t *out, const fb_server_t *server)
 
 static void answer_metrics(fb_exchange_t *exchange)
 {
-    const fb_server_t *server = exchange->loop->server;
+    fb_server_t *server = exchange->loop->server;
+    const fb_writer_state_t *writer = fb_writer_state(server->writer);
     const fb_loop_metrics_t *loops[FB_LOOPS_MAX];
     fb_buffer_t out = {0};
     for (unsigned i = 0; i < server->loop_count; i++)
         loops[i] = &server->loops[i]->metrics;
     fb_metrics_put_head(&out, "fleetbit_info", "gauge", "The version that runs.");
     fb_metrics_put(&out, "fleetbit_info", "version=\"" FB_VERSION "\"", 1);
-    put_writer(&out, fb_writer_state(server->writer));
-    put_coherence(&out, fb_writer_state(server->writer));
+    put_writer(&out, writer, (double)server->writer_queue_max);
+    put_redis(&out, writer);
+    put_log(&out, server);
+    put_coherence(&out, writer);
+    put_events(&out, writer);
+    put_readers(&out, fb_readers_state(server->readers));
     put_loops(&out, server);
+    put_each_loop(&out, server);
     put_connections(&out, server);
     put_access_log(&out, server);
+    put_messages(&out);
     fb_metrics_put_requests(&out, loops, server->loop_count);
     fb_metrics_put_process(&out);
+    fb_log_length_ask(&server->log_length, server->readers, &exchange->loop->reads);
     fb_reply_text(exchange, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 

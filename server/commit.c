@@ -77,6 +77,8 @@ static fb_code_t send(fb_fleet_t *fleet, const fb_batch_t *batch, fb_error_t *er
                                      waiter.on_waiting != NULL ? &waiter : NULL, error);
     uint64_t now_ns = fb_clock_monotonic_ns();
     fleet->under_way = NULL;
+    if (code == FB_OK && fleet->hooks.meter != NULL)
+        fb_histogram_duration(&fleet->hooks.meter->commits, now_ns - begun_ns);
     if (code == FB_OK) {
         fb_turns_took(&fleet->turns, now_ns - begun_ns);
         fb_turns_saw(&fleet->turns, fleet->author, now_ns);

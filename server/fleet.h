@@ -4,6 +4,7 @@
 #include "cache/shelf.h"
 #include "persistence/store.h"
 #include "resources/resource.h"
+#include "server/metrics.h"
 #include "server/news.h"
 
 /* One fleet in this process: its store, the shelf with its snapshots, and the way of a write from
@@ -59,6 +60,12 @@ typedef struct {
 
 /* Takes the store over; borrows the shelf and the rules. */
 fb_fleet_t *fb_fleet_create(fb_store_t **store, fb_shelf_t *shelf, const fb_rules_t *rules);
+/* What it measures for others to read at any time. */
+typedef struct {
+    fb_counter_t head_revision; /* of the log, when its head was last seen */
+    fb_histogram_t commits;     /* how long Redis took for those that it answered */
+} fb_fleet_meter_t;
+
 /* What the fleet tells its owner, on the thread that it belongs to; each may be NULL. */
 typedef struct {
     void (*on_snapshot)(void *context); /* a new one was put on the shelf */
@@ -66,6 +73,7 @@ typedef struct {
      * returns have passed without an answer. */
     uint64_t (*on_waiting)(void *context);
     void *context;
+    fb_fleet_meter_t *meter;
 } fb_fleet_hooks_t;
 
 /* Before the first load. `news` (borrowed; NULL: none) says what others commit. */

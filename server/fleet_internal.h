@@ -51,6 +51,8 @@ fb_code_t fb_fleet_read_log(fb_reading_t *reading, fb_error_t *error);
 /* Holds the state against the checksum of its position: what differs is an alarm. */
 void fb_fleet_check_sum(fb_fleet_t *fleet, const fb_snapshot_t *snapshot);
 void fb_fleet_sum_text(const fb_snapshot_t *snapshot, char text[FB_SUM_BYTES + 1]);
+/* The head of the log has been seen. */
+void fb_fleet_saw_head(fb_fleet_t *fleet, uint64_t revision);
 /* The author of a command: the first 8 digits of its id. */
 uint32_t fb_fleet_author_of(const char *command);
 

@@ -16,6 +16,12 @@
 
 #define READ_ENTRIES 1000 /* of the log at a time */
 
+void fb_fleet_saw_head(fb_fleet_t *fleet, uint64_t revision)
+{
+    if (fleet->hooks.meter != NULL)
+        fb_count_set(&fleet->hooks.meter->head_revision, revision);
+}
+
 uint32_t fb_fleet_author_of(const char *command)
 {
     char digits[FB_AUTHOR_BYTES + 1];
@@ -97,7 +103,8 @@ static fb_code_t on_entry(void *context, const fb_entry_t *entry, fb_error_t *er
 
 fb_code_t fb_fleet_read_log(fb_reading_t *reading, fb_error_t *error)
 {
-    fb_store_t *store = reading->fleet->store;
+    fb_fleet_t *fleet = reading->fleet;
+    fb_store_t *store = fleet->store;
     fb_position_t head;
     size_t count;
     do {
@@ -105,6 +112,7 @@ fb_code_t fb_fleet_read_log(fb_reading_t *reading, fb_error_t *error)
                                              on_entry, reading, &count, &head, error);
         if (code != FB_OK)
             return code;
+        fb_fleet_saw_head(fleet, head.revision);
     } while (count == READ_ENTRIES);
     const fb_position_t *position = position_of(reading);
     if (head.revision != position->revision || strcmp(head.chain, position->chain) != 0)
@@ -138,8 +146,10 @@ static fb_code_t reload(fb_fleet_t *fleet, fb_code_t reason, fb_error_t *error)
     /* Before the load: until then somebody may go on writing under tokens that we have shown for
      * other states. */
     fb_code_t code = fleet->store->vtable->begin_epoch(fleet->store, own.epoch, &head, error);
-    if (code == FB_OK)
+    if (code == FB_OK) {
+        fb_fleet_saw_head(fleet, head.revision);
         code = fb_fleet_load(fleet, error);
+    }
     if (code != FB_OK)
         return code;
     fleet->stats.reloads_total++;
@@ -189,6 +199,7 @@ static bool hear_one(fb_reading_t *reading, const fb_publication_t *publication)
         return false;
     if (entry->revision < position->revision)
         return true;
+    fb_fleet_saw_head(reading->fleet, entry->revision);
     if (entry->revision == position->revision)
         return strcmp(entry->chain, position->chain) == 0;
     if (entry->revision > position->revision + 1 || fb_fleet_apply(reading, entry, &error) != FB_OK)

@@ -260,6 +260,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
+    fb_count(&loop->metrics.turns_total, 1);
     uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
     bool is_new = take_snapshot(loop);
     if (loop->parking.is_active)
@@ -305,6 +306,7 @@ static void *run(void *argument)
 {
     fb_loop_t *loop = argument;
     uint64_t swept_ms = fb_clock_monotonic_ms();
+    fb_metrics_note_thread(&loop->metrics.clock);
     fb_library_errors_init(loop);
     init(loop);
     sem_post(&loop->started);

@@ -8,6 +8,7 @@
 #include "server/access_log.h"
 #include "server/head.h"
 #include "server/instance.h"
+#include "server/log_length.h"
 #include "server/memo.h"
 #include "server/parking.h"
 #include "server/readers.h"
@@ -75,9 +76,10 @@ struct fb_server {
     unsigned loop_total;  /* that there will be */
     const int *listeners; /* sockets, shared by all loops */
     unsigned listener_count;
-    int admin_listener; /* -1: none */
+    int admin_listener;         /* -1: none */
+    fb_log_length_t log_length; /* of the loop that has it */
     size_t connections_max;
-    size_t body_bytes_max, memo_bytes_max;
+    size_t body_bytes_max, memo_bytes_max, writer_queue_max;
     uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
     atomic_bool leaving;

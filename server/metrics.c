@@ -2,8 +2,10 @@
 #include "server/metrics.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -18,16 +20,52 @@ static const uint64_t bucket_ns[FB_DURATION_BUCKETS] = {
     25000000, 50000000, 100000000, 250000000, 500000000, 1000000000, 2500000000, 5000000000,
 };
 
+static unsigned bucket_of(uint64_t duration_ns)
+{
+    unsigned bucket = 0;
+    while (bucket < FB_DURATION_BUCKETS && duration_ns > bucket_ns[bucket])
+        bucket++;
+    return bucket;
+}
+
 void fb_metrics_request(fb_loop_metrics_t *metrics, unsigned route, int status,
                         uint64_t duration_ns)
 {
     fb_route_metrics_t *counters = &metrics->routes[route];
-    unsigned bucket = 0;
-    while (bucket < FB_DURATION_BUCKETS && duration_ns > bucket_ns[bucket])
-        bucket++;
     fb_count(&counters->requests[(unsigned)status / 100], 1);
-    fb_count(&counters->durations[bucket], 1);
+    fb_count(&counters->durations[bucket_of(duration_ns)], 1);
     fb_count(&counters->duration_ns, duration_ns);
+}
+
+void fb_histogram_duration(fb_histogram_t *histogram, uint64_t ns)
+{
+    fb_count(&histogram->buckets[bucket_of(ns)], 1);
+    fb_count(&histogram->sum, ns);
+}
+
+void fb_histogram_size(fb_histogram_t *histogram, uint64_t size)
+{
+    unsigned bucket = 0;
+    while (bucket < FB_SIZE_BUCKETS && size > (uint64_t)1 << bucket)
+        bucket++;
+    fb_count(&histogram->buckets[bucket], 1);
+    fb_count(&histogram->sum, size);
+}
+
+void fb_metrics_note_thread(fb_counter_t *clock)
+{
+    clockid_t id;
+    fb_assert(pthread_getcpuclockid(pthread_self(), &id) == 0);
+    fb_count_set(clock, (uint64_t)(int64_t)id);
+}
+
+double fb_metrics_thread_seconds(const fb_counter_t *clock)
+{
+    struct timespec used;
+    clockid_t id = (clockid_t)(int64_t)fb_count_read(clock);
+    if (id == 0 || clock_gettime(id, &used) != 0)
+        return 0;
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
 /* Calls `visit` for every route in the order of their numbers; stops where it returns true. */
@@ -96,6 +134,41 @@ void fb_metrics_put(fb_buffer_t *out, const char *name, const char *labels, doub
         fb_buffer_printf(out, "%s %.17g\n", name, value);
     else
         fb_buffer_printf(out, "%s{%s} %.17g\n", name, labels, value);
+}
+
+/* `bounds` (NULL: powers of two) are the upper ends of the buckets but for the last. */
+static void put_histogram(fb_buffer_t *out, const char *name, const char *help,
+                          const fb_histogram_t *histogram, const double *bounds, unsigned count)
+{
+    char line[128], label[48];
+    uint64_t below = 0;
+    fb_metrics_put_head(out, name, "histogram", help);
+    snprintf(line, sizeof(line), "%s_bucket", name);
+    for (unsigned b = 0; b < count; b++) {
+        below += fb_count_read(&histogram->buckets[b]);
+        snprintf(label, sizeof(label), "le=\"%g\"",
+                 bounds != NULL ? bounds[b] : (double)((uint64_t)1 << b));
+        fb_metrics_put(out, line, label, (double)below);
+    }
+    below += fb_count_read(&histogram->buckets[count]);
+    fb_metrics_put(out, line, "le=\"+Inf\"", (double)below);
+    snprintf(line, sizeof(line), "%s_sum", name);
+    double sum = (double)fb_count_read(&histogram->sum);
+    fb_metrics_put(out, line, NULL, bounds != NULL ? sum / 1e9 : sum);
+    snprintf(line, sizeof(line), "%s_count", name);
+    fb_metrics_put(out, line, NULL, (double)below);
+}
+
+void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
+                              const fb_histogram_t *histogram)
+{
+    put_histogram(out, name, help, histogram, bucket_seconds, FB_DURATION_BUCKETS);
+}
+
+void fb_metrics_put_sizes(fb_buffer_t *out, const char *name, const char *help,
+                          const fb_histogram_t *histogram)
+{
+    put_histogram(out, name, help, histogram, NULL, FB_SIZE_BUCKETS);
 }
 
 typedef struct {

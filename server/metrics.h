@@ -26,10 +26,27 @@ static inline uint64_t fb_count_read(const fb_counter_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Routes are numbered: 0 is "no route", then the views and commands in the registry's order. */
-#define FB_ROUTES_MAX       96
-#define FB_STATUS_CLASSES   6 /* index: the first digit of the status */
+/* The time of the processor that a thread has used: it writes its clock, anyone reads the time. */
+void fb_metrics_note_thread(fb_counter_t *clock);
+/* 0 where the thread has not begun, or has ended. */
+double fb_metrics_thread_seconds(const fb_counter_t *clock);
+
+/* Durations in nanoseconds, or sizes; in buckets that are not cumulated, the last of them "beyond".
+ */
 #define FB_DURATION_BUCKETS 16
+#define FB_SIZE_BUCKETS     11 /* up to 1, 2, 4, ... 1,024 */
+
+typedef struct {
+    fb_counter_t buckets[FB_DURATION_BUCKETS + 1];
+    fb_counter_t sum;
+} fb_histogram_t;
+
+void fb_histogram_duration(fb_histogram_t *histogram, uint64_t ns);
+void fb_histogram_size(fb_histogram_t *histogram, uint64_t size);
+
+/* Routes are numbered: 0 is "no route", then the views and commands in the registry's order. */
+#define FB_ROUTES_MAX     96
+#define FB_STATUS_CLASSES 6 /* index: the first digit of the status */
 
 typedef struct {
     fb_counter_t requests[FB_STATUS_CLASSES];
@@ -39,6 +56,8 @@ typedef struct {
 
 typedef struct {
     fb_route_metrics_t routes[FB_ROUTES_MAX];
+    fb_counter_t clock; /* of its thread */
+    fb_counter_t turns_total;
     fb_counter_t connections_total;
     fb_counter_t memo_hits, memo_misses, memo_stale, memo_evicted, memo_entries, memo_bytes;
 } fb_loop_metrics_t;
@@ -56,6 +75,11 @@ const char *fb_metrics_route_path(unsigned route);
  * before it. `labels` NULL: none. */
 void fb_metrics_put_head(fb_buffer_t *out, const char *name, const char *type, const char *help);
 void fb_metrics_put(fb_buffer_t *out, const char *name, const char *labels, double value);
+/* Appends a whole histogram of durations, in seconds, or of sizes. */
+void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
+                              const fb_histogram_t *histogram);
+void fb_metrics_put_sizes(fb_buffer_t *out, const char *name, const char *help,
+                          const fb_histogram_t *histogram);
 /* Appends the requests and durations of all loops together, by route. */
 void fb_metrics_put_requests(fb_buffer_t *out, const fb_loop_metrics_t *const *loops,
                              unsigned count);

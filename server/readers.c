@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/thread.h"
 
@@ -22,6 +23,7 @@ struct fb_readers {
     fb_read_job_t *first, **last; /* what follows is under the mutex */
     size_t queued;
     bool accepts, ends;
+    fb_readers_state_t state; /* written under the mutex */
 };
 
 static void give_back(fb_read_job_t *job)
@@ -38,7 +40,7 @@ static fb_read_job_t *take(fb_readers_t *readers)
     readers->first = job->next;
     if (readers->first == NULL)
         readers->last = &readers->first;
-    readers->queued--;
+    fb_count_set(&readers->state.queued, --readers->queued);
     return job;
 }
 
@@ -53,11 +55,15 @@ static void *work(void *context)
             pthread_cond_wait(&readers->wake, &readers->mutex);
             continue;
         }
+        uint64_t begun_ns = fb_clock_monotonic_ns();
+        fb_histogram_duration(&readers->state.waiting, begun_ns - job->submitted_ns);
         pthread_mutex_unlock(&readers->mutex);
         job->run(job, worker->store);
+        uint64_t ended_ns = fb_clock_monotonic_ns();
         job->did_run = true;
         give_back(job);
         pthread_mutex_lock(&readers->mutex);
+        fb_histogram_duration(&readers->state.running, ended_ns - begun_ns);
     }
     pthread_mutex_unlock(&readers->mutex);
     return NULL;
@@ -133,6 +139,7 @@ fb_code_t fb_readers_submit(fb_readers_t *readers, fb_read_job_t *job, fb_error_
     job->message = (h2o_multithread_message_t){{NULL, NULL}};
     job->next = NULL;
     job->did_run = false;
+    job->submitted_ns = fb_clock_monotonic_ns();
     pthread_mutex_lock(&readers->mutex);
     if (!readers->accepts) {
         code = fb_fail(error, FB_UNAVAILABLE, "Redis is not read now: this instance is %s",
@@ -140,22 +147,20 @@ fb_code_t fb_readers_submit(fb_readers_t *readers, fb_read_job_t *job, fb_error_
     } else if (readers->queued >= FB_READERS_QUEUE_MAX) {
         code = fb_fail(error, FB_QUEUE_FULL, "%zu reads of Redis are waiting already",
                        readers->queued);
+        fb_count(&readers->state.refused, 1);
     } else {
         *readers->last = job;
         readers->last = &job->next;
-        readers->queued++;
+        fb_count_set(&readers->state.queued, ++readers->queued);
         pthread_cond_signal(&readers->wake);
     }
     pthread_mutex_unlock(&readers->mutex);
     return code;
 }
 
-size_t fb_readers_queued(fb_readers_t *readers)
+const fb_readers_state_t *fb_readers_state(const fb_readers_t *readers)
 {
-    pthread_mutex_lock(&readers->mutex);
-    size_t queued = readers->queued;
-    pthread_mutex_unlock(&readers->mutex);
-    return queued;
+    return &readers->state;
 }
 
 void fb_readers_on_done(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)

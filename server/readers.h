@@ -4,6 +4,7 @@
 #include <h2o.h>
 
 #include "persistence/store_redis.h"
+#include "server/metrics.h"
 
 /* Threads that may wait for Redis, for what is not in the snapshot: histories, and the log further
  * back than the journal. Each has a store of its own, which it only reads.
@@ -23,8 +24,17 @@ typedef struct fb_read_job {
     void (*on_done)(struct fb_read_job *job, fb_code_t code); /* on the loop's; FB_UNAVAILABLE: it
                                                                  did not run, for we are ending */
     struct fb_read_job *next;
+    uint64_t submitted_ns;
     bool did_run;
 } fb_read_job_t;
+
+/* What others may see of them at any time. */
+typedef struct {
+    fb_counter_t queued;    /* jobs that wait */
+    fb_counter_t refused;   /* for want of room in the queue */
+    fb_histogram_t waiting; /* how long jobs waited for a thread */
+    fb_histogram_t running; /* how long they then took */
+} fb_readers_state_t;
 
 /* Takes no job before it is started. */
 fb_readers_t *fb_readers_create(void);
@@ -37,7 +47,6 @@ void fb_readers_destroy(fb_readers_t **readers);
 
 /* FB_QUEUE_FULL where too many wait already, FB_UNAVAILABLE before the start and after the stop. */
 fb_code_t fb_readers_submit(fb_readers_t *readers, fb_read_job_t *job, fb_error_t *error);
-/* How many wait. From any thread. */
-size_t fb_readers_queued(fb_readers_t *readers);
+const fb_readers_state_t *fb_readers_state(const fb_readers_t *readers);
 /* The receiver of a loop. */
 void fb_readers_on_done(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages);

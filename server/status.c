@@ -93,6 +93,48 @@ static void put_coherence(fb_buffer_t *out, const fb_writer_state_t *writer)
     fb_buffer_put_char(out, '}');
 }
 
+static uint64_t lag_of(const fb_writer_state_t *writer)
+{
+    uint64_t revision = fb_count_read(&writer->revision);
+    uint64_t head = fb_count_read(&writer->fleet.head_revision);
+    return head > revision ? head - revision : 0;
+}
+
+/* What of the log is not shown, as far as is known, and since when that is not certain. */
+static void put_log(fb_buffer_t *out, const fb_writer_state_t *writer)
+{
+    uint64_t compared_ms = fb_count_read(&writer->compared_ms), now_ms = fb_clock_monotonic_ms();
+    fb_buffer_printf(out, ",\"log\":{\"lag_revisions\":%llu,\"compared_age_ms\":",
+                     (unsigned long long)lag_of(writer));
+    if (compared_ms == 0)
+        fb_buffer_put_literal(out, "null}");
+    else
+        fb_buffer_printf(out, "%llu}",
+                         (unsigned long long)(now_ms > compared_ms ? now_ms - compared_ms : 0));
+}
+
+static void put_queues(fb_buffer_t *out, const fb_server_t *server)
+{
+    uint64_t parked = 0;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        parked += fb_count_read(&server->loops[i]->parking.count);
+    fb_buffer_printf(out, ",\"queues\":{\"writer\":%llu,\"readers\":%llu,\"parked\":%llu}",
+                     (unsigned long long)fb_count_read(&fb_writer_state(server->writer)->queued),
+                     (unsigned long long)fb_count_read(&fb_readers_state(server->readers)->queued),
+                     (unsigned long long)parked);
+}
+
+static void put_clients(fb_buffer_t *out, const fb_server_t *server)
+{
+    uint64_t connections = 0;
+    for (unsigned i = 0; i < server->loop_count; i++) {
+        fb_conns_counts_t counts;
+        fb_conns_counts(&server->loops[i]->conns, &counts);
+        connections += counts.open;
+    }
+    fb_buffer_printf(out, ",\"clients\":{\"connections\":%llu}", (unsigned long long)connections);
+}
+
 static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)
 {
     fb_buffer_printf(out,
@@ -126,19 +168,15 @@ void fb_status_answer(fb_exchange_t *exchange)
     const fb_server_t *server = loop->server;
     const fb_writer_state_t *writer = fb_writer_state(server->writer);
     fb_buffer_t out = {0};
-    uint64_t connections = 0;
-    for (unsigned i = 0; i < server->loop_count; i++) {
-        fb_conns_counts_t counts;
-        fb_conns_counts(&server->loops[i]->conns, &counts);
-        connections += counts.open;
-    }
     put_instance(&out, loop);
     put_snapshot(&out, loop->snapshot);
     put_redis(&out, &server->instance, writer);
     put_writer(&out, writer);
     put_coherence(&out, writer);
-    fb_buffer_printf(&out, ",\"connections\":%llu,\"loops\":%u}", (unsigned long long)connections,
-                     server->loop_count);
+    put_log(&out, writer);
+    put_queues(&out, server);
+    put_clients(&out, server);
+    fb_buffer_printf(&out, ",\"loops\":%u}", server->loop_count);
     fb_reply_text(exchange, content_type, &out);
 }
 

@@ -307,6 +307,7 @@ static void on_snapshot(void *context)
     }
     set_u64(&writer->state.snapshot_ms, fb_clock_monotonic_ms());
     set_u64(&writer->state.revision, fb_fleet_current(writer->fleet)->position.revision);
+    fb_tally_take(&writer->state.tally, fb_fleet_current(writer->fleet));
     writer->config.on_published(writer->config.context);
 }
 
@@ -388,11 +389,13 @@ static uint64_t on_waiting(void *context)
 static void commit_batch(fb_writer_t *writer, fb_error_t *error)
 {
     batch_t *now = &writer->now;
-    uint64_t begun_ms = fb_clock_monotonic_ms();
+    uint64_t begun_ns = fb_clock_monotonic_ns();
     fb_code_t code =
         fb_fleet_commit(writer->fleet, now->writes, now->count, now->writes[0]->deadline_ms, error);
-    note_outcome(writer, code, begun_ms, error);
+    note_outcome(writer, code, begun_ns / 1000000, error);
     add_u64(&writer->state.batches_total, 1);
+    fb_histogram_size(&writer->state.batch_writes, now->count);
+    fb_histogram_duration(&writer->state.batches, fb_clock_monotonic_ns() - begun_ns);
     answer_settled(writer); /* the one before, if this one was never sent */
     writer->settled = *now;
     now->count = 0;
@@ -491,6 +494,7 @@ static void *run(void *argument)
     fb_writer_t *writer = argument;
     bool ended = false;
     uint64_t retry_ms = RETRY_MS_MIN;
+    fb_metrics_note_thread(&writer->state.clock);
     if (!load(writer))
         return NULL;
     become_ready(writer);
@@ -533,7 +537,7 @@ fb_code_t fb_writer_start(fb_writer_t *writer, fb_fleet_t *fleet, const fb_watch
     writer->fleet = fleet;
     writer->news = fb_news_create(fb_fleet_author(writer->fleet), on_news, writer);
     const fb_watch_sink_t sink = fb_news_sink(writer->news);
-    const fb_fleet_hooks_t hooks = {on_snapshot, on_waiting, writer};
+    const fb_fleet_hooks_t hooks = {on_snapshot, on_waiting, writer, &writer->state.fleet};
     fb_code_t code = fb_watch_start(watch, &sink, &writer->watch, error);
     if (code != FB_OK)
         return code;

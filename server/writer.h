@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "server/fleet.h"
+#include "server/tally.h"
 
 /* The one thread that writes: takes the commands that wait as a batch, commits them, waits until
  * every loop has the new snapshot, and only then answers. While Redis works on a batch, the one
@@ -44,6 +45,11 @@ typedef struct {
     atomic_uint_fast64_t news_total, log_total, stale_total, reloads_total, lost_revisions_total;
     atomic_uint_fast64_t sum_faults_total;
     atomic_bool sum_differs;
+    fb_counter_t clock;          /* of its thread */
+    fb_histogram_t batch_writes; /* how many each batch had */
+    fb_histogram_t batches;      /* how long it took until Redis had it */
+    fb_tally_t tally;
+    fb_fleet_meter_t fleet;
 } fb_writer_state_t;
 
 fb_writer_t *fb_writer_create(const fb_writer_config_t *config);

@@ -98,6 +98,44 @@ def test_the_memo_and_the_connections_are_counted(own):
     assert after.value("fleetbit_connections_total") > before.value("fleetbit_connections_total")
 
 
+def test_loops_commits_readers_and_events_are_counted(own):
+    with Api(own.port) as api:
+        before = scrape(own)
+        machine = api.new_machine()
+        for i in range(5):
+            api.patch(f"/v1/machines/{machine['id']}", {"label": f"w{i}"})
+        eventually(lambda: scrape(own).all("fleetbit_log_entries") == [6])
+        after = scrape(own)
+
+    def moved(name, **labels):
+        return after.sum(name, **labels) - before.sum(name, **labels)
+
+    assert moved("fleetbit_events_total", topic="machine") == 6
+    assert moved("fleetbit_events_total") == 6
+    for name in ("fleetbit_writer_batch_duration_seconds_count",
+                 "fleetbit_redis_commit_duration_seconds_count",
+                 "fleetbit_writer_batch_writes_sum"):
+        assert moved(name) == 6, name
+    assert 0 < moved("fleetbit_redis_commit_duration_seconds_sum") \
+        < moved("fleetbit_writer_batch_duration_seconds_sum")
+    assert after.value("fleetbit_log_lag_revisions") == 0
+    assert 0 <= after.value("fleetbit_log_compared_age_seconds") < 10
+    assert moved("fleetbit_readers_job_duration_seconds_count") >= 1
+    assert len(after.all("fleetbit_loop_cpu_seconds_total")) == after.value("fleetbit_loops")
+    assert moved("fleetbit_loop_cpu_seconds_total") >= 0
+    assert moved("fleetbit_loop_turns_total") > 0
+    assert after.value("fleetbit_writer_cpu_seconds_total") > 0
+    assert after.value("fleetbit_messages_total", level="info") > 0
+    assert after.value("fleetbit_messages_dropped_total") == 0
+
+
+def test_a_private_redis_that_was_started_again_is_counted(own):
+    assert scrape(own).value("fleetbit_redis_restarts_total") == 0
+    os.kill(own.redis_pid, signal.SIGKILL)
+    eventually(lambda: scrape(own).value("fleetbit_redis_restarts_total") == 1)
+    eventually(lambda: scrape(own).value("fleetbit_redis_up") == 1)
+
+
 def test_the_state_of_redis_and_the_queue_are_shown(own):
     with Api(own.port) as api:
         machine = api.new_machine()

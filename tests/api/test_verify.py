@@ -72,7 +72,7 @@ def state_pages(server, query):
 def check_status_types(status):
     assert list(status) == ["version", "instance", "pid", "uptime_s", "ready", "draining", "fleet",
                             "epoch", "revision", "chain", "today", "checksum", "redis", "writer",
-                            "coherence", "connections", "loops"], status
+                            "coherence", "log", "queues", "clients", "loops"], status
     assert re.fullmatch(r"[0-9a-f]{8}", status["instance"]), status
     assert re.fullmatch(r"[0-9a-f]{8}", status["epoch"]), status
     assert re.fullmatch(r"[0-9a-f]{32}", status["chain"]), status
@@ -85,7 +85,11 @@ def check_status_types(status):
     assert all(HEX16.fullmatch(digits) for digits in sums), status
     assert set(status["writer"]) == {"queued", "batches_total", "landed_total", "failed_total"}
     assert all(type(n) is int and n >= 0 for n in status["writer"].values()), status
-    assert type(status["connections"]) is int and status["connections"] >= 1, status
+    assert set(status["log"]) == {"lag_revisions", "compared_age_ms"}, status
+    assert list(status["queues"]) == ["writer", "readers", "parked"], status
+    assert "connections" in status["clients"] and status["clients"]["connections"] >= 1, status
+    for group in ("log", "queues", "clients"):
+        assert all(type(n) is int and n >= 0 for n in status[group].values()), status
 
 
 def test_the_status_of_a_server_of_its_own_redis(make_server):

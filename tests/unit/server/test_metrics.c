@@ -147,6 +147,59 @@ static void a_sample_is_written_as_the_text_format_has_it(void **state)
     fb_buffer_dispose(&out);
 }
 
+static void a_histogram_is_cumulated_and_in_seconds(void **state)
+{
+    (void)state;
+    fb_histogram_t histogram = {0};
+    fb_buffer_t out = {0};
+    fb_histogram_duration(&histogram, 0);
+    fb_histogram_duration(&histogram, 250000000);
+    fb_histogram_duration(&histogram, 250000001);
+    fb_histogram_duration(&histogram, UINT64_C(60000000000));
+    fb_metrics_put_durations(&out, "a_seconds", "How long.", &histogram);
+    assert_line(&out, "# HELP a_seconds How long.");
+    assert_line(&out, "# TYPE a_seconds histogram");
+    assert_line(&out, "a_seconds_bucket{le=\"5e-05\"} 1");
+    assert_line(&out, "a_seconds_bucket{le=\"0.1\"} 1");
+    assert_line(&out, "a_seconds_bucket{le=\"0.25\"} 2");
+    assert_line(&out, "a_seconds_bucket{le=\"0.5\"} 3");
+    assert_line(&out, "a_seconds_bucket{le=\"5\"} 3");
+    assert_line(&out, "a_seconds_bucket{le=\"+Inf\"} 4");
+    assert_line(&out, "a_seconds_sum 60.500000000999997");
+    assert_line(&out, "a_seconds_count 4");
+    fb_buffer_dispose(&out);
+}
+
+static void sizes_fall_into_powers_of_two(void **state)
+{
+    (void)state;
+    fb_histogram_t histogram = {0};
+    fb_buffer_t out = {0};
+    for (uint64_t size = 0; size <= 2000; size++)
+        fb_histogram_size(&histogram, size);
+    fb_metrics_put_sizes(&out, "a_writes", "How many.", &histogram);
+    assert_line(&out, "a_writes_bucket{le=\"1\"} 2");
+    assert_line(&out, "a_writes_bucket{le=\"2\"} 3");
+    assert_line(&out, "a_writes_bucket{le=\"4\"} 5");
+    assert_line(&out, "a_writes_bucket{le=\"512\"} 513");
+    assert_line(&out, "a_writes_bucket{le=\"1024\"} 1025");
+    assert_line(&out, "a_writes_bucket{le=\"+Inf\"} 2001");
+    assert_line(&out, "a_writes_sum 2001000");
+    fb_buffer_dispose(&out);
+}
+
+static void the_time_of_a_thread_grows_while_it_works(void **state)
+{
+    (void)state;
+    fb_counter_t clock = 0;
+    assert_true(fb_metrics_thread_seconds(&clock) == 0);
+    fb_metrics_note_thread(&clock);
+    double before = fb_metrics_thread_seconds(&clock), now = before;
+    for (unsigned i = 0; i < 1000000000 && now < before + 0.01; i++)
+        now = fb_metrics_thread_seconds(&clock);
+    assert_true(before > 0 && now >= before + 0.01);
+}
+
 static double process_sample(const fb_buffer_t *out, const char *name)
 {
     char line[80];
@@ -185,6 +238,9 @@ int main(void)
         cmocka_unit_test(a_route_without_a_request_has_no_samples),
         cmocka_unit_test(a_duration_falls_into_the_first_bucket_that_holds_it),
         cmocka_unit_test(a_sample_is_written_as_the_text_format_has_it),
+        cmocka_unit_test(a_histogram_is_cumulated_and_in_seconds),
+        cmocka_unit_test(sizes_fall_into_powers_of_two),
+        cmocka_unit_test(the_time_of_a_thread_grows_while_it_works),
         cmocka_unit_test(the_process_is_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
