@@ -282,8 +282,13 @@ static void answer_metrics(fb_exchange_t *exchange)
     fb_buffer_t out = {0};
     for (unsigned i = 0; i < server->loop_count; i++)
         loops[i] = &server->loops[i]->metrics;
-    fb_metrics_put_head(&out, "fleetbit_info", "gauge", "The version that runs.");
-    fb_metrics_put(&out, "fleetbit_info", "version=\"" FB_VERSION "\"", 1);
+    fb_metrics_put_head(
+        &out, "fleetbit_info", "gauge",
+        "Which version runs, for which fleet; its id is another one after each start.");
+    char labels[160];
+    snprintf(labels, sizeof(labels), "version=\"" FB_VERSION "\",fleet=\"%s\",id=\"%s\"",
+             server->instance.fleet, server->instance.id);
+    fb_metrics_put(&out, "fleetbit_info", labels, 1);
     put_writer(&out, writer, (double)server->writer_queue_max);
     put_redis(&out, writer);
     put_log(&out, server);

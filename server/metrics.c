@@ -309,6 +309,32 @@ static double boot_seconds(void)
     return seconds;
 }
 
+static double number_in(const char *path)
+{
+    double value = 0;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%lf", &value) != 1)
+        value = 0; /* "max" */
+    fclose(file);
+    return value;
+}
+
+/* That of the control group, as a container has one (version 2, or 1), if it is less than what the
+ * machine has. */
+static double memory_limit(void)
+{
+    static const char *const paths[] = {"/sys/fs/cgroup/memory.max",
+                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    double limit = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    for (unsigned i = 0; i < FB_COUNT(paths); i++) {
+        double value = number_in(paths[i]);
+        limit = value > 0 && value < limit ? value : limit;
+    }
+    return limit;
+}
+
 void fb_metrics_put_process(fb_buffer_t *out)
 {
     process_t process;
@@ -327,6 +353,9 @@ void fb_metrics_put_process(fb_buffer_t *out)
         {"process_resident_memory_bytes", "gauge", "Resident memory.", process.resident_bytes},
         {"process_virtual_memory_bytes", "gauge", "Virtual memory.", process.virtual_bytes},
         {"process_threads", "gauge", "Threads.", process.threads},
+        {"fleetbit_memory_limit_bytes", "gauge",
+         "Memory that there is: the limit of the control group, or that of the machine.",
+         memory_limit()},
         {"process_open_fds", "gauge", "Open files and sockets.", (double)open_files()},
         {"process_max_fds", "gauge", "The limit of open files.", (double)files.rlim_cur},
     };
