@@ -225,6 +225,11 @@ class Server:
     def errors(self):
         return self.error_path.read_text(errors="replace") if self.error_path.exists() else ""
 
+    def left_out(self, text):
+        """How often the log has left out messages whose format has this text."""
+        return sum(int(count) for count in re.findall(
+            rf'left out (\d+) times: [^"]*{re.escape(text)}', self.errors()))
+
     def _epoll_of_sockets(self):
         """Inode of a socket -> the descriptor of the epoll instance that watches it."""
         inodes, found = {}, {}

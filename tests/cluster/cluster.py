@@ -134,7 +134,8 @@ class Instance(harness.Server):
 
     def reloads(self):
         """How often it gave up following the log."""
-        return self.errors().count("loading the fleet anew")
+        text = "loading the fleet anew: "
+        return self.errors().count(text) - self.errors().count(text + "%s") + self.left_out(text)
 
 
 class Cluster:

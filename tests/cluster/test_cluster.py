@@ -212,6 +212,7 @@ def check_epochs(play, history):
     epochs = history.journal.epochs
     names = {epoch for epoch, _ in epochs} | set(play.cluster.redis.forgotten_epochs)
     trimmed = sum(instance.errors().count("the log no longer has")
+                  + instance.left_out("loading the fleet anew: ")
                   for instance in play.cluster.instances)
     assert len({epoch for epoch, _ in epochs}) == len(epochs), f"an epoch came back: {epochs}"
     assert len(names) >= 1 + play.restarts, f"{epochs} after {play.restarts} restarts"
