@@ -383,13 +383,13 @@ static void variables_that_are_no_settings_are_warned_of(void **state)
 
     setenv("FLEETBIT_PORT_8080_TCP", "tcp://10.0.0.1:8080", 1);
     read_logged(logged, sizeof(logged));
-    assert_non_null(strstr(logged, " warning environment variables that are no settings have no "
-                                   "effect: FLEETBIT_PORT_8080_TCP\n"));
+    assert_non_null(strstr(logged, "\"level\":\"warning\",\"message\":\"environment variables that "
+                                   "are no settings have no effect: FLEETBIT_PORT_8080_TCP\"}\n"));
     setenv("FLEETBIT_LIMITS_IDLE_TIMOUT", "secret", 1);
     unsetenv("FLEETBIT_PORT_8080_TCP");
     read_logged(logged, sizeof(logged));
     assert_non_null(strstr(logged, "effect: FLEETBIT_LIMITS_IDLE_TIMOUT (is it "
-                                   "FLEETBIT_LIMITS_IDLE_TIMEOUT?)\n"));
+                                   "FLEETBIT_LIMITS_IDLE_TIMEOUT?)\"}\n"));
     assert_null(strstr(logged, "secret"));
 }
 
