@@ -48,7 +48,7 @@ int fb_log_format_parse(const char *name);
 
 /* `format` is a literal: by its address repetitions are known. */
 void fb_log(fb_log_level_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* From a loop, about a request: does not wait for stderr at all. */
+/* From a loop, about a request: never waits for whoever reads stderr. */
 void fb_log_request(const fb_log_about_t *about, fb_log_level_t level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -23,6 +23,7 @@ typedef struct {
     batch_t *next; /* NULL: nothing */
     size_t calls;  /* how often it was planned */
     bool may;      /* was it worth while, the last time? */
+    fb_fleet_meter_t meter;
 } ahead_t;
 
 typedef struct {
@@ -65,7 +66,7 @@ static inline instance_t instance_create(uint64_t log_length)
     assert_null(store);
     instance.news = fb_news_create(0, on_arrival, NULL);
     instance.ahead->fleet = instance.fleet;
-    const fb_fleet_hooks_t hooks = {NULL, on_waiting, instance.ahead, NULL};
+    const fb_fleet_hooks_t hooks = {NULL, on_waiting, instance.ahead, &instance.ahead->meter};
     fb_fleet_connect(instance.fleet, instance.news, &hooks);
     if (fb_fleet_load(instance.fleet, &error) != FB_OK)
         fail_msg("%s", error.detail);

@@ -91,6 +91,35 @@ static uint64_t revision_of(const instance_t *instance)
     return instance_now(instance)->position.revision;
 }
 
+/* How many commits were timed. */
+static uint64_t commits_of(const instance_t *instance)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= FB_DURATION_BUCKETS; i++)
+        count += fb_count_read(&instance->ahead->meter.commits.buckets[i]);
+    return count;
+}
+
+/* The head of the log is known before what leads to it. */
+static void the_head_of_the_log_is_seen_also_where_it_cannot_be_followed(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    fb_hearing_t hearing;
+    instance_t author = found(), reader = join();
+    create_machine(&author, "A");
+    create_machine(&author, "B");
+    heard_t *heard = listen_to(&author);
+    tell(&reader, &heard->items[1]);
+    reader.lossy->deaf = true;
+    assert_int_not_equal(fb_fleet_hear(reader.fleet, &hearing, &error), FB_OK);
+    assert_int_equal(revision_of(&reader), 0);
+    assert_int_equal(fb_count_read(&reader.ahead->meter.head_revision), 2);
+    free(heard);
+    instance_dispose(&author);
+    instance_dispose(&reader);
+}
+
 static void what_is_published_needs_no_redis(void **state)
 {
     (void)state;
@@ -114,6 +143,9 @@ static void what_is_published_needs_no_redis(void **state)
     assert_true(hear(&reader));
     assert_int_equal(fb_fleet_stats(reader.fleet)->news_total, 5);
     assert_int_equal(fb_fleet_stats(reader.fleet)->log_total, 0);
+    assert_int_equal(fb_count_read(&reader.ahead->meter.head_revision), 5);
+    assert_int_equal(commits_of(&reader), 0);
+    assert_int_equal(commits_of(&author), 5);
     assert_all_same(&reader, 1);
     free(heard);
     instance_dispose(&author);
@@ -279,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_published_needs_no_redis),
+        cmocka_unit_test(the_head_of_the_log_is_seen_also_where_it_cannot_be_followed),
         cmocka_unit_test(a_gap_is_filled_from_the_log),
         cmocka_unit_test(what_does_not_fit_is_held_against_the_log),
         cmocka_unit_test(a_new_epoch_of_the_same_state_is_taken_on_without_a_load),
