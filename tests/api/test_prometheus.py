@@ -208,6 +208,32 @@ def test_promtool_takes_the_configuration_the_rules_and_the_metrics(watched):
     assert code == 0 and said == "", said
 
 
+def test_the_dashboard_is_one_that_grafana_can_show():
+    board = json.loads((CONF / "grafana" / "fleetbit.json").read_text())
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids)) and board["uid"] and board["schemaVersion"] >= 36
+    assert [v["name"] for v in board["templating"]["list"]] == ["datasource", "instance"]
+    taken = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"])
+                 for y in range(place["y"], place["y"] + place["h"])}
+        assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
+        taken |= cells
+    for panel in panels():
+        assert panel["title"] and panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
+        sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+        assert all(source["uid"] == "${datasource}" for source in sources), panel["title"]
+
+
+def test_every_alert_says_what_to_do():
+    alerts = (CONF / "alerts.yml").read_text().split("- alert: ")[1:]
+    for alert in alerts:
+        assert re.search(r"severity: (critical|warning)", alert), alert
+        assert re.search(r'summary: ".*\{\{ \$(labels|value)', alert), alert
+        assert len(re.split(r"description: ?", alert)[1]) > 40, alert
+
+
 def test_every_query_of_the_dashboard_finds_something(watched):
     _, server, prometheus = watched
     with Traffic(server):
