@@ -8,6 +8,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     peers.py        who is measured beside fleetbit: a table
     workloads.py    what is asked for: a table; load.py runs it
     writes.py       writing, alone, in batches, and beside reads: a table of runs, each a function
+    live.py         status changes and event streams, likewise
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
     coherence.py    several instances on one Redis, likewise
@@ -34,6 +35,7 @@ import coherence
 import connections
 import fleets
 import instructions
+import live
 import load
 import report
 import writes
@@ -66,7 +68,7 @@ def runs():
     loads = {"few": {}, "many": {}}
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
-    return (loads["few"] | writes.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
+    return (loads["few"] | writes.RUNS | live.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
             | coherence.RUNS | instructions.RUNS)
 
 
