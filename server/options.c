@@ -166,6 +166,8 @@ static const fb_setting_t settings[] = {
      .initial = "1s",
      .help = "how long a request waits for the revision that it asks for, and at the start for the "
              "fleet to be loaded"},
+    {"limits.streams", NUMBER(INTEGER, limits_streams, 0, 1000000), .initial = "20000",
+     .help = "how many event streams there may be at once; further ones are refused"},
     {"limits.lame_duck", NUMBER(DURATION, limits_lame_duck_ms, 0, DAY_MS), .initial = "0s",
      .help = "how long from SIGTERM on everything is still served, while clients are asked to go"},
     {"limits.drain_timeout", NUMBER(DURATION, limits_drain_ms, 0, DAY_MS), .initial = "10s",
