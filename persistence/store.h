@@ -24,9 +24,9 @@
  *
  * A history keeps what a row was: so many entries, and none that is older than the newest by more
  * than so many milliseconds, as the store was told when it was made; or some more, for it is
- * trimmed, roughly, when an entry is added. It stays when the row goes. MS is the instant of the entry, in milliseconds since
- * 1970, at most FB_HISTORY_MS_MAX. The instants of one row should not go back: an entry whose
- * instant does comes behind the others all the same, under a later one.
+ * trimmed, roughly, when an entry is added. It stays when the row goes. MS is the instant of the
+ * entry, in milliseconds since 1970, at most FB_HISTORY_MS_MAX. The instants of one row should not
+ * go back: an entry whose instant does comes behind the others all the same, under a later one.
  *
  * Not thread-safe: a store belongs to the thread that uses it (the writer's, or one that reads).
  * Every call blocks; each wait within it (to connect, for the next bytes of an answer) is at most
