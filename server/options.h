@@ -51,6 +51,8 @@ typedef struct {
     uint64_t writer_deadline_ms;     /* writer.deadline: until a write is given up; 5s */
     uint64_t redis_timeout_ms;       /* redis_timeout: one call; 2s */
     uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
+    uint64_t history_length;         /* history.length: entries a machine keeps; 10000; 0: all */
+    uint64_t history_age_ms;         /* history.age: for how long; 0s: for ever */
     bool require_fsync;              /* require: "fsync" or "none"; none */
     char *redis_server;              /* redis_server: the program; redis-server */
     /* seed alone */

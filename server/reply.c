@@ -338,7 +338,8 @@ void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
         finish(exchange, h2o_iovec_init(NULL, 0));
         return;
     }
-    add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
+    if (answer != FB_ANSWER_RESULTS) /* of several things: a validator of none */
+        add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
     req->res.content_length = write->body.len;
     finish(exchange, pool_body(req, &write->body));
