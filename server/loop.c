@@ -14,6 +14,7 @@
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
 #include "server/library_errors.h"
+#include "server/stream.h"
 
 #define SWEEP_MS       1000
 #define LEAVE_TURN_MS  20   /* how often connections are looked at while it leaves and drains */
@@ -259,6 +260,8 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
+    if (loop->streams != NULL)
+        wait_ms = fb_streams_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
     uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
     bool is_new = take_snapshot(loop);
@@ -267,6 +270,8 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     uint64_t now_ms = fb_clock_monotonic_ms();
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
+    if (loop->streams != NULL)
+        fb_streams_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)
         return;
     *swept_ms = now_ms;
@@ -288,6 +293,8 @@ static void dispose(fb_loop_t *loop)
         return;
     }
     fb_conns_dispose(&loop->conns);
+    if (loop->streams != NULL)
+        fb_streams_destroy(loop);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->answers);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->reads);
     h2o_evloop_t *evloop = loop->context.loop;

@@ -32,6 +32,7 @@
 #define FB_REVISION_BYTES_MAX FB_HEAD_REVISION_MAX
 
 typedef struct fb_server fb_server_t;
+typedef struct fb_streams fb_streams_t;
 
 typedef struct fb_loop {
     fb_server_t *server;
@@ -53,6 +54,7 @@ typedef struct fb_loop {
     fb_heads_t heads; /* of its revision, or of none */
     fb_memo_t *memo;
     fb_parking_t parking;
+    fb_streams_t *streams; /* NULL: there was never one */
     fb_conns_t conns;
     fb_access_ring_t *accesses; /* NULL: there is no access log */
     size_t connections_max;
@@ -78,6 +80,8 @@ struct fb_server {
     int admin_listener; /* -1: none */
     size_t connections_max;
     size_t body_bytes_max, memo_bytes_max;
+    size_t streams_max;
+    atomic_size_t streams; /* of all loops */
     uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
     atomic_bool leaving;

@@ -21,6 +21,7 @@ static h2o_iovec_t name_staleness = {H2O_STRLIT("fleetbit-staleness-ms")};
 static h2o_iovec_t name_request_id = {H2O_STRLIT("x-request-id")};
 static const h2o_iovec_t name_min_revision = {H2O_STRLIT("fleetbit-min-revision")};
 static h2o_iovec_t name_retry_after = {H2O_STRLIT("retry-after")};
+static h2o_iovec_t name_buffering = {H2O_STRLIT("x-accel-buffering")};
 static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
 
 static const h2o_iovec_t type_json = {H2O_STRLIT("application/json")};
@@ -337,7 +338,8 @@ void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
         finish(exchange, h2o_iovec_init(NULL, 0));
         return;
     }
-    add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
+    if (answer != FB_ANSWER_RESULTS) /* of several things: a validator of none */
+        add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
     req->res.content_length = write->body.len;
     finish(exchange, pool_body(req, &write->body));
@@ -353,6 +355,37 @@ void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
     req->res.content_length = body->len;
     finish(exchange, pool_body(req, body));
+}
+
+static void begin_open_end(fb_exchange_t *exchange, const char *content_type)
+{
+    h2o_req_t *req = exchange->req;
+    begin(exchange, fb_status_of_success(FB_SUCCESS_OK));
+    add_revision(exchange);
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf,
+        h2o_iovec_init((char *)(uintptr_t)content_type, strlen(content_type)));
+    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+    add(req, &name_buffering, h2o_iovec_init(H2O_STRLIT("no")));
+}
+
+void fb_reply_begin(fb_exchange_t *exchange, const char *content_type)
+{
+    begin_open_end(exchange, content_type);
+    fb_metrics_request(&exchange->loop->metrics, exchange->route, exchange->req->res.status,
+                       fb_clock_monotonic_ns() - exchange->begun_ns);
+}
+
+void fb_reply_head(fb_exchange_t *exchange, const char *content_type)
+{
+    begin_open_end(exchange, content_type);
+    finish(exchange, h2o_iovec_init(NULL, 0));
+}
+
+void fb_reply_note_end(fb_loop_t *loop, const fb_access_t *access, uint64_t begun_ns)
+{
+    uint64_t ended_ns = fb_clock_monotonic_ns();
+    fb_access_ring_begin(loop->accesses, access);
+    fb_access_ring_end(loop->accesses, ended_ns, ended_ns - begun_ns);
 }
 
 void fb_reply_options(fb_exchange_t *exchange, const char *allow)

@@ -110,6 +110,7 @@ static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
     server->stall_ms = options->limits_stall_ms;
     server->drain_ms = options->limits_drain_ms;
     server->lame_duck_ms = options->limits_lame_duck_ms;
+    server->streams_max = options->limits_streams;
     server->min_revision_wait_ms = options->limits_min_revision_ms;
     return FB_OK;
 }

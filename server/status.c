@@ -137,7 +137,8 @@ void fb_status_answer(fb_exchange_t *exchange)
     put_redis(&out, &server->instance, writer);
     put_writer(&out, writer);
     put_coherence(&out, writer);
-    fb_buffer_printf(&out, ",\"connections\":%llu,\"loops\":%u}", (unsigned long long)connections,
+    fb_buffer_printf(&out, ",\"connections\":%llu,\"streams\":%zu,\"loops\":%u}",
+                     (unsigned long long)connections, atomic_load(&server->streams),
                      server->loop_count);
     fb_reply_text(exchange, content_type, &out);
 }

@@ -11,9 +11,12 @@ typedef struct {
     fb_position_t position; /* where the case thinks the head is */
 } subject_t;
 
+/* What the stores that are made from now on keep of a history. */
+static uint64_t history_length, history_age_ms;
+
 static fb_store_t *make_memory(uint64_t log_length)
 {
-    return fb_store_memory_create(log_length);
+    return fb_store_memory_create(log_length, history_length, history_age_ms);
 }
 
 /* In a fleet of its own. */
@@ -23,8 +26,12 @@ static fb_store_t *make_redis(uint64_t log_length)
     char fleet[32];
     fb_store_t *store;
     snprintf(fleet, sizeof(fleet), "contract%u", count++);
-    fb_store_redis_options_t options = {fb_private_redis_url(redis), fleet, 5000, log_length,
-                                        false};
+    const fb_store_redis_options_t options = {.url = fb_private_redis_url(redis),
+                                              .fleet = fleet,
+                                              .timeout_ms = 5000,
+                                              .log_length = log_length,
+                                              .history_length = history_length,
+                                              .history_age_ms = history_age_ms};
     assert_ok(fb_store_redis_create(&options, &store, error));
     return store;
 }

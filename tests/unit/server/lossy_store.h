@@ -187,5 +187,12 @@ static inline void on_destroy(fb_store_t *store)
     free(lossy);
 }
 
-static const fb_store_vtable_t lossy_vtable = {on_head, on_commit,     on_read,   on_begin_epoch,
-                                               on_load, on_durability, on_destroy};
+static const fb_store_vtable_t lossy_vtable = {
+    .head = on_head,
+    .commit = on_commit,
+    .read = on_read,
+    .begin_epoch = on_begin_epoch,
+    .load = on_load,
+    .durability = on_durability,
+    .destroy = on_destroy,
+};
