@@ -4,8 +4,25 @@
 #include "resources/equipment.h"
 #include "tests/unit/server/commit_fixture.h"
 
+/* Items and their results, each with the comma before it. */
 #define REPORT(id, status)                                                                         \
-    "{\"machine_id\":" #id ",\"status\":\"" status "\",\"updated_by\":\"Ann\"}"
+    ",{\"machine_id\":" #id ",\"status\":\"" status "\",\"updated_by\":\"Ann\"}"
+#define SHOWN(id, status)                                                                          \
+    ",{\"machine_id\":" #id ",\"status\":\"" status                                                \
+    "\",\"updated_at\":\"\",\"updated_by\":\"Ann\",\"note\":null}"
+#define NOT_FOUND(id)                                                                              \
+    ",{\"machine_id\":" #id ",\"error\":{\"type\":\"/problems/not-found\","                        \
+    "\"title\":\"There is no such thing\",\"status\":404,"                                         \
+    "\"detail\":\"there is no machine " #id "\",\"errors\":[]}}"
+#define FAILED(id, name, title, status, field, why)                                                \
+    ",{\"machine_id\":" #id ",\"error\":{\"type\":\"/problems/" name "\",\"title\":\"" title       \
+    "\",\"status\":" #status ",\"detail\":\"" field ": " why "\",\"errors\":[{\"field\":\"" field  \
+    "\",\"detail\":\"" why "\"}]}}"
+#define INVALID(id, field, why)                                                                    \
+    FAILED(id, "invalid", "The request is well-formed but not valid", 422, field, why)
+#define MALFORMED(id, field, why)                                                                  \
+    FAILED(id, "malformed", "The request is malformed", 400, field, why)
+#define NO_STATUS "must be green, yellow or red"
 
 /* A new fleet with machines 1 to `count`. */
 static instance_t with_machines(unsigned count)
@@ -19,16 +36,26 @@ static instance_t with_machines(unsigned count)
     return instance;
 }
 
-static fb_write_t *add_reports(batch_t *batch, const char *body)
+static fb_write_t *add_body(batch_t *batch, const char *body)
 {
     return add(batch, "POST", "/v1/status", body);
+}
+
+static fb_write_t *add_reports(batch_t *batch, const char *items)
+{
+    fb_buffer_t body = {0};
+    fb_buffer_printf(&body, "[%s]", items + 1);
+    fb_buffer_put_char(&body, '\0');
+    fb_write_t *write = add_body(batch, body.at);
+    fb_buffer_dispose(&body);
+    return write;
 }
 
 /* The times in an answer are those of the writer: a text without them. */
 static void assert_results(const fb_write_t *write, const char *expected)
 {
     static const char member[] = "\"updated_at\":\"";
-    fb_buffer_t text = {0};
+    fb_buffer_t text = {0}, whole = {0};
     fb_slice_t rest = fb_buffer_slice(&write->body);
     const char *found;
     while ((found = memmem(rest.at, rest.len, member, sizeof(member) - 1)) != NULL) {
@@ -38,32 +65,22 @@ static void assert_results(const fb_write_t *write, const char *expected)
         rest.len -= past + FB_INSTANT_TEXT_BYTES;
     }
     fb_buffer_put_slice(&text, rest);
-    assert_text(fb_buffer_slice(&text), expected);
+    fb_buffer_printf(&whole, "{\"results\":[%s]}", expected + 1);
+    assert_same_text(&text, &whole);
     fb_buffer_dispose(&text);
+    fb_buffer_dispose(&whole);
 }
-
-#define SHOWN(id, status)                                                                          \
-    "{\"machine_id\":" #id ",\"status\":\"" status                                                 \
-    "\",\"updated_at\":\"\",\"updated_by\":\"Ann\",\"note\":null}"
-#define NOT_FOUND(id)                                                                              \
-    "{\"machine_id\":" #id ",\"error\":{\"type\":\"/problems/not-found\",\"title\":\"There is no " \
-    "such thing\",\"status\":404,\"detail\":\"there is no machine " #id "\",\"errors\":[]}}"
-#define INVALID(id, field, why)                                                                    \
-    "{\"machine_id\":" #id ",\"error\":{\"type\":\"/problems/invalid\",\"title\":\"The request "   \
-    "is well-formed but not valid\",\"status\":422,\"detail\":\"" field ": " why "\","             \
-    "\"errors\":[{\"field\":\"" field "\",\"detail\":\"" why "\"}]}}"
 
 static void all_items_of_a_request_are_one_revision(void **state)
 {
     (void)state;
     instance_t instance = with_machines(3);
     batch_t batch = {.count = 0};
-    add_reports(&batch, "[" REPORT(2, "red") "," REPORT(1, "green") "," REPORT(3, "red") "]");
+    add_reports(&batch, REPORT(2, "red") REPORT(1, "green") REPORT(3, "red"));
     must_commit(&instance, &batch);
     assert_int_equal(instance_now(&instance)->position.revision, 4);
     assert_int_equal(batch.writes[0].position.revision, 4);
-    assert_results(&batch.writes[0],
-                   "{\"results\":[" SHOWN(2, "red") "," SHOWN(1, "green") "," SHOWN(3, "red") "]}");
+    assert_results(&batch.writes[0], SHOWN(2, "red") SHOWN(1, "green") SHOWN(3, "red"));
     assert_all_same(&instance, 1);
     clear(&batch);
     instance_dispose(&instance);
@@ -75,11 +92,10 @@ static void the_order_of_the_items_is_kept(void **state)
     (void)state;
     instance_t instance = with_machines(2);
     batch_t batch = {.count = 0};
-    add_reports(&batch, "[" REPORT(1, "red") "," REPORT(2, "red") "," REPORT(
-                            1, "yellow") "," REPORT(1, "green") "]");
+    add_reports(&batch, REPORT(1, "red") REPORT(2, "red") REPORT(1, "yellow") REPORT(1, "green"));
     must_commit(&instance, &batch);
-    assert_results(&batch.writes[0], "{\"results\":[" SHOWN(1, "red") "," SHOWN(2, "red") "," SHOWN(
-                                         1, "yellow") "," SHOWN(1, "green") "]}");
+    assert_results(&batch.writes[0],
+                   SHOWN(1, "red") SHOWN(2, "red") SHOWN(1, "yellow") SHOWN(1, "green"));
     const fb_snapshot_t *now = instance_now(&instance);
     assert_true(fb_bitmap_has(
         fb_snapshot_facet(now, FB_EQUIPMENT, FB_EQUIPMENT_STATUS, FB_SLICE("green")), 1));
@@ -100,41 +116,34 @@ static void the_order_of_the_items_is_kept(void **state)
 static void an_item_that_fails_leaves_the_others(void **state)
 {
     (void)state;
+    static const struct {
+        const char *item, *result;
+    } pairs[] = {
+        {REPORT(9, "red"), NOT_FOUND(9)},
+        {REPORT(1, "green"), SHOWN(1, "green")},
+        {REPORT(2, "blue"), INVALID(2, "status", NO_STATUS)},
+        {",{\"machine_id\":2,\"status\":\"red\"}", INVALID(2, "updated_by", "is required")},
+        {",{\"machine_id\":\"2\"}", INVALID(null, "machine_id", "must be a number")},
+        {",{\"machine_id\":2,\"status\":\"red\",\"updated_by\":\"Ann\",\"id\":1}",
+         MALFORMED(2, "id", "there is no such member here")},
+        {REPORT(2, "red"), SHOWN(2, "red")},
+    };
     instance_t instance = with_machines(2);
     batch_t batch = {.count = 0};
-    add_reports(
-        &batch,
-        "[" REPORT(9, "red") "," REPORT(1, "green") "," REPORT(
-            2,
-            "blue") ","
-                    "{\"machine_id\":2,\"status\":\"red\"},{\"machine_id\":\"2\"},"
-                    "{\"machine_id\":2,\"status\":\"red\",\"updated_by\":\"Ann\",\"id\":1}," REPORT(
-                        2, "red") ",null]");
+    fb_buffer_t items = {0}, results = {0};
+    for (size_t i = 0; i < FB_COUNT(pairs); i++) {
+        fb_buffer_put_text(&items, pairs[i].item);
+        fb_buffer_put_text(&results, pairs[i].result);
+    }
+    fb_buffer_put_char(&items, '\0');
+    fb_buffer_put_char(&results, '\0');
+    add_reports(&batch, items.at);
     must_commit(&instance, &batch);
-    assert_results(
-        &batch.writes[0],
-        "{\"results\":[" NOT_FOUND(9) "," SHOWN(1, "green") "," INVALID(2, "status", "must be green, yellow or red") "," INVALID(
-            2, "updated_by",
-            "is required") "," INVALID(null, "machine_id",
-                                       "must be a "
-                                       "number") ","
-                                                 "{\"machine_id\":2,\"error\":{\"type\":\"/"
-                                                 "problems/malformed\",\"title\":\"The request is "
-                                                 "malformed\",\"status\":400,\"detail\":\"id: "
-                                                 "there is no such member here\",\"errors\":["
-                                                 "{\"field\":\"id\",\"detail\":\"there is no such "
-                                                 "member here\"}]}}," SHOWN(
-                                                     2,
-                                                     "red") ","
-                                                            "{\"machine_id\":null,\"error\":{"
-                                                            "\"type\":\"/problems/"
-                                                            "invalid\",\"title\":\"The request is "
-                                                            "well-formed but not "
-                                                            "valid\",\"status\":422,\"detail\":"
-                                                            "\"the item is not an object\","
-                                                            "\"errors\":[]}}]}");
+    assert_results(&batch.writes[0], results.at);
     assert_int_equal(instance_now(&instance)->position.revision, 3);
     assert_all_same(&instance, 1);
+    fb_buffer_dispose(&items);
+    fb_buffer_dispose(&results);
     clear(&batch);
     instance_dispose(&instance);
 }
@@ -145,22 +154,21 @@ static void a_request_of_which_nothing_succeeds_commits_nothing(void **state)
     instance_t instance = with_machines(1);
     batch_t batch = {.count = 0};
     const fb_snapshot_t *before = instance_now(&instance);
-    add_reports(&batch, "[" REPORT(9, "red") "," REPORT(1, "blue") "]");
+    add_reports(&batch, REPORT(9, "red") REPORT(1, "blue"));
     must_commit(&instance, &batch);
-    assert_results(&batch.writes[0], "{\"results\":[" NOT_FOUND(9) "," INVALID(
-                                         1, "status", "must be green, yellow or red") "]}");
+    assert_results(&batch.writes[0], NOT_FOUND(9) INVALID(1, "status", NO_STATUS));
     assert_ptr_equal(instance_now(&instance), before);
     assert_int_equal(batch.writes[0].position.revision, before->position.revision);
     assert_int_equal(before->position.revision, 1);
     clear(&batch);
     /* Beside others it stays so, and they have their own revisions. */
     add_machine(&batch, "A");
-    add_reports(&batch, "[" REPORT(9, "red") "]");
+    add_reports(&batch, REPORT(9, "red"));
     add_machine(&batch, "B");
     must_commit(&instance, &batch);
     assert_int_equal(batch.writes[1].position.revision, 2);
     assert_int_equal(instance_now(&instance)->position.revision, 3);
-    assert_results(&batch.writes[1], "{\"results\":[" NOT_FOUND(9) "]}");
+    assert_results(&batch.writes[1], NOT_FOUND(9));
     assert_all_same(&instance, 1);
     clear(&batch);
     instance_dispose(&instance);
@@ -172,7 +180,7 @@ static void failures_that_cannot_be_confirmed_are_no_answer(void **state)
     (void)state;
     instance_t instance = with_machines(1);
     batch_t batch = {.count = 0};
-    add_reports(&batch, "[" REPORT(9, "red") "]");
+    add_reports(&batch, REPORT(9, "red"));
     instance.lossy->deaf = true;
     assert_int_equal(commit(&instance, &batch, 200), FB_UNAVAILABLE);
     assert_int_equal(batch.writes[0].error.code, FB_UNAVAILABLE);
@@ -188,9 +196,9 @@ static void items_are_planned_again_upon_what_others_wrote(void **state)
     add(&batch, "DELETE", "/v1/machines/1", NULL);
     must_commit(&instances[1], &batch);
     clear(&batch);
-    add_reports(&batch, "[" REPORT(1, "red") "," REPORT(2, "red") "]");
+    add_reports(&batch, REPORT(1, "red") REPORT(2, "red"));
     must_commit(&instances[0], &batch);
-    assert_results(&batch.writes[0], "{\"results\":[" NOT_FOUND(1) "," SHOWN(2, "red") "]}");
+    assert_results(&batch.writes[0], NOT_FOUND(1) SHOWN(2, "red"));
     assert_int_equal(batch.writes[0].position.revision, 4);
     assert_all_same(instances, 2);
     clear(&batch);
@@ -209,7 +217,7 @@ static void if_match_is_held_against_the_list(void **state)
     fleet_read(instance_now(&instance), "/v1/status", &body, NULL, &error);
     fb_etag(fb_buffer_slice(&body), etag);
     for (int i = 0; i < 2; i++)
-        add_reports(&batch, "[" REPORT(1, "red") "]")->if_match = strdup(etag);
+        add_reports(&batch, REPORT(1, "red"))->if_match = strdup(etag);
     assert_int_equal(commit(&instance, &batch, 5000), FB_OK);
     assert_int_equal(batch.writes[0].error.code, FB_OK);
     assert_int_equal(batch.writes[1].error.code, FB_PRECONDITION_FAILED);
@@ -241,7 +249,7 @@ static void a_batch_ends_once_it_has_so_many_rows(void **state)
     fb_buffer_t body = {0};
     put_many(&body, FB_ITEMS_MAX, "n");
     for (int i = 0; i < 8; i++)
-        add_reports(&writes, body.at);
+        add_body(&writes, body.at);
     fb_batch_t batch;
     fb_batch_begin(&batch, instance_now(&instance));
     size_t taken = fb_batch_add(&batch, 1, writes.pointers, writes.count);
@@ -285,7 +293,7 @@ static void a_batch_ends_once_it_has_so_many_bytes(void **state)
     put_many(&body, FB_ITEMS_MAX, note);
     clear(writes);
     for (int i = 0; i < 20; i++)
-        add_reports(writes, body.at);
+        add_body(writes, body.at);
     assert_int_equal(commit(&instance, writes, 10000), FB_OK);
     assert_int_equal(instance_now(&instance)->position.revision, 21);
     fb_buffer_dispose(&body);
@@ -375,7 +383,7 @@ static void one_random_batch(instance_t *instance, model_t *model, chance_t *cha
         }
         fb_buffer_put_char(&body, ']');
         fb_buffer_put_char(&body, '\0');
-        add_reports(&batch, body.at);
+        add_body(&batch, body.at);
         model->revision += any;
         revisions[w] = model->revision;
     }
