@@ -417,7 +417,8 @@ end
 -- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; run_id of the
 -- Redis that the caller speaks to, or nothing where it does not matter; how many microseconds a
 -- call of the caller takes; how many entries the log keeps (0: all); how many a history keeps, and
--- for how many milliseconds (0: all, for ever); then chain, command, sum and payload of each change.
+-- for how many milliseconds (0: all, for ever); then chain, command, sum and payload of each
+-- change.
 -- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
 -- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
