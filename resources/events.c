@@ -43,10 +43,27 @@ fb_event_mark_t fb_event_mark(const fb_event_t *event)
     return (fb_event_mark_t){event->revision, place};
 }
 
+/* Is this row in the event's text? */
+static bool shows(const fb_event_t *event, const fb_row_t *row)
+{
+    const fb_resource_t *resource = fb_registry_resource(event->family);
+    fb_slice_t head = fb_row_json_head(row, resource->field_count);
+    fb_slice_t tail = fb_row_json_tail(row, resource->field_count);
+    const char *data = event->text + strlen("event: ") + strlen(resource->topic) + 1;
+    fb_assert(memcmp(data, "data: ", 6) == 0);
+    data += 6;
+    const char *end = rawmemchr(data, '\n');
+    return head.len + tail.len <= (size_t)(end - data) && memcmp(data, head.at, head.len) == 0 &&
+           memcmp(end - tail.len, tail.at, tail.len) == 0;
+}
+
 bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event)
 {
     const fb_row_t *row = fb_snapshot_row(snapshot, event->family, event->id);
-    return row == NULL ? event->deleted : !event->deleted && row->changed == event->changed;
+    if (row == NULL || event->deleted)
+        return row == NULL && event->deleted;
+    /* Of several changes in one snapshot each has its serial. */
+    return row->changed == event->changed && shows(event, row);
 }
 
 /* --- their texts ------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ uint64_t fb_events_after(const fb_events_t *events, fb_event_mark_t mark);
 const fb_event_t *fb_events_get(const fb_events_t *events, uint64_t number);
 /* Behind this event. */
 fb_event_mark_t fb_event_mark(const fb_event_t *event);
-/* Does it show its thing as it is now? Not where a later event of the journal speaks of it too. */
+/* Does it show its thing as it is now? Not where a later event of the journal says otherwise. */
 bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event);
 
 /* Appends the text of an event: the row of the id as the snapshot shows it, or that it went. */
