@@ -124,6 +124,63 @@ bool fb_instant_parse(fb_slice_t text, fb_instant_t *instant)
     return true;
 }
 
+#define CLOCK_BYTES  19 /* YYYY-MM-DDTHH:MM:SS */
+#define OFFSET_BYTES 6  /* +HH:MM */
+
+/* "Z", or an offset in minutes. */
+static fb_date_result_t read_offset(fb_slice_t text, int *minutes)
+{
+    *minutes = 0;
+    if (text.len == 1 && (text.at[0] == 'Z' || text.at[0] == 'z'))
+        return FB_DATE_OK;
+    if (text.len != OFFSET_BYTES || text.at[3] != ':' || memchr("+- ", text.at[0], 3) == NULL)
+        return FB_DATE_SHAPE;
+    int hour = digits(text.at + 1, 2), minute = digits(text.at + 4, 2);
+    if (hour < 0 || minute < 0)
+        return FB_DATE_SHAPE;
+    if (hour > 23 || minute > 59)
+        return FB_DATE_NO_SUCH_DAY;
+    *minutes = (hour * 60 + minute) * (text.at[0] == '-' ? -1 : 1);
+    return FB_DATE_OK;
+}
+
+/* What begins with a point: the milliseconds of its decimals; `len` says how many bytes it has, 0
+ * where it is none. */
+static int read_decimals(fb_slice_t text, size_t *len)
+{
+    int ms = 0, worth = 100;
+    *len = 0;
+    if (text.len < 2 || text.at[0] != '.')
+        return 0;
+    size_t at = 1;
+    for (; at < text.len && text.at[at] >= '0' && text.at[at] <= '9'; at++, worth /= 10)
+        ms += (text.at[at] - '0') * worth;
+    *len = at > 1 ? at : 0;
+    return ms;
+}
+
+fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant)
+{
+    fb_day_t day = 0;
+    size_t decimals;
+    int offset_minutes;
+    const char *t = text.at;
+    if (text.len <= CLOCK_BYTES || (t[10] != 'T' && t[10] != 't') || t[13] != ':' || t[16] != ':')
+        return FB_DATE_SHAPE;
+    int hour = digits(t + 11, 2), minute = digits(t + 14, 2), second = digits(t + 17, 2);
+    int ms = read_decimals((fb_slice_t){t + CLOCK_BYTES, text.len - CLOCK_BYTES}, &decimals);
+    size_t clock = CLOCK_BYTES + decimals;
+    fb_date_result_t date = fb_day_parse((fb_slice_t){t, FB_DAY_TEXT_BYTES}, &day);
+    fb_date_result_t zone = read_offset((fb_slice_t){t + clock, text.len - clock}, &offset_minutes);
+    if (date == FB_DATE_SHAPE || zone == FB_DATE_SHAPE || hour < 0 || minute < 0 || second < 0)
+        return FB_DATE_SHAPE;
+    if (date != FB_DATE_OK || zone != FB_DATE_OK || hour > 23 || minute > 59 || second > 59)
+        return FB_DATE_NO_SUCH_DAY;
+    int64_t minutes = hour * 60 + minute - offset_minutes;
+    *instant = (fb_instant_t)day * MS_PER_DAY + (minutes * 60 + second) * 1000 + ms;
+    return FB_DATE_OK;
+}
+
 /* libc takes a name that it cannot load for UTC without a word: see whether it is the file of a
  * zone (RFC 8536, section 3.1), and not a folder or a list of zones. */
 static bool is_zone_file(const char *path)

@@ -32,6 +32,11 @@ void fb_day_format(fb_day_t date, char *text);
 void fb_instant_format(fb_instant_t instant, char *text);
 /* Reads what fb_instant_format writes, and nothing else. */
 bool fb_instant_parse(fb_slice_t text, fb_instant_t *instant);
+/* Reads an instant as others write it (RFC 3339, date-time): in UTC ("Z") or with an offset, with
+ * any number of decimals, of which those below a millisecond are dropped. A space may stand for
+ * the plus of the offset: that is what a query makes of one that was not encoded. A leap second is
+ * no such instant. */
+fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant);
 
 /* Makes `name` (an IANA time zone) the fleet's zone of this process; once, before any thread. */
 fb_code_t fb_zone_set(const char *name, fb_error_t *error);

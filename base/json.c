@@ -37,23 +37,34 @@ static fb_code_t fail_syntax(fb_slice_t text, const json_error_t *fault, fb_erro
                    fault->text, fault->line, fault->column);
 }
 
-fb_code_t fb_json_parse_object(fb_slice_t text, json_t **object, fb_error_t *error)
+static fb_code_t parse(fb_slice_t text, json_type type, const char *name, json_t **parsed,
+                       fb_error_t *error)
 {
     json_error_t fault;
-    *object = NULL;
+    *parsed = NULL;
     if (text.len == 0)
-        return fb_fail(error, FB_MALFORMED, "the body is empty; a JSON object is expected");
+        return fb_fail(error, FB_MALFORMED, "the body is empty; a JSON %s is expected", name);
     size_t flags =
         JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
     json_t *value = json_loadb(text.at, text.len, flags, &fault);
     if (value == NULL)
         return fail_syntax(text, &fault, error);
-    if (!json_is_object(value)) {
+    if (json_typeof(value) != type) {
         json_decref(value);
-        return fb_fail(error, FB_INVALID, "the body is JSON, but not an object");
+        return fb_fail(error, FB_INVALID, "the body is JSON, but not an %s", name);
     }
-    *object = value;
+    *parsed = value;
     return FB_OK;
+}
+
+fb_code_t fb_json_parse_object(fb_slice_t text, json_t **object, fb_error_t *error)
+{
+    return parse(text, JSON_OBJECT, "object", object, error);
+}
+
+fb_code_t fb_json_parse_array(fb_slice_t text, json_t **array, fb_error_t *error)
+{
+    return parse(text, JSON_ARRAY, "array", array, error);
 }
 
 static size_t sequence_length(fb_slice_t rest)

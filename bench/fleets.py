@@ -113,7 +113,7 @@ def run_start(bench, name):
     bench.seeded("many")
     folder, limit = bench.data("many"), bench.limit_of_a_million(10)
     private, private_cpu, running, running_cpu = [], [], [], []
-    for number in range(1 if bench.smoke else 2 if bench.quick else STARTS):
+    for number in range(1 if bench.is_trial else 2 if bench.quick else STARTS):
         bench.say(f"{name}: start {number + 1}, private Redis")
         seconds, cpu = time_start(bench, "--data", folder)
         private.append(seconds)

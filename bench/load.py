@@ -59,7 +59,7 @@ class Side:
             self.ask(bench, bench.warm_seconds)
 
     def requests_min(self, bench):
-        if bench.smoke:
+        if bench.is_trial:
             return 1
         each = self.process.requests_min
         return (bench.some(REQUESTS_MIN) if each is None else each) * self.request.connections

@@ -6,6 +6,8 @@
 --
 --     wrk -t1 -c64 -d5s -s bench/patch.lua http://127.0.0.1:8080 -- 1000
 
+dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "figures.lua")
+
 local machines = 1
 local count = 0
 
@@ -25,14 +27,4 @@ function request()
    count = count + 1
    local target = "/v1/machines/" .. math.random(machines)
    return wrk.format(nil, target, nil, '{"label":"L' .. count .. '"}')
-end
-
-function done(summary, latency)
-   local errors = summary.errors
-   io.write(string.format(
-      'figures {"requests": %d, "microseconds": %d, "refused": %d, "broken": %d, ' ..
-      '"p50_us": %d, "p99_us": %d, "max_us": %d}\n',
-      summary.requests, summary.duration, errors.status,
-      errors.connect + errors.read + errors.write + errors.timeout,
-      latency:percentile(50), latency:percentile(99), latency.max))
 end

@@ -8,6 +8,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     peers.py        who is measured beside fleetbit: a table
     workloads.py    what is asked for: a table; load.py runs it
     writes.py       writing, alone, in batches, and beside reads: a table of runs, each a function
+    live.py         status changes and event streams, likewise
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
     coherence.py    several instances on one Redis, likewise
@@ -34,6 +35,7 @@ import coherence
 import connections
 import fleets
 import instructions
+import live
 import load
 import report
 import writes
@@ -54,7 +56,6 @@ VERSIONS = {"nginx": ["-v"], "varnishd": ["-V"], "gunicorn": ["--version"], "wrk
 # how often other things are done). Many short rounds: who else uses the machine comes and goes.
 FULL = 15, 1, 1, 1_000_000, 1
 QUICK = 3, 0.3, 0.2, 100_000, 10
-SMOKE = 1, 0.3, 0.1, 10_000, 100
 
 
 def letter(title):
@@ -67,7 +68,7 @@ def runs():
     loads = {"few": {}, "many": {}}
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
-    return (loads["few"] | writes.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
+    return (loads["few"] | writes.RUNS | live.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
             | coherence.RUNS | instructions.RUNS)
 
 
@@ -79,11 +80,12 @@ class Bench:
     """What all runs share: the binaries, the sizes, the cores, the fleets."""
 
     def __init__(self, options):
-        self.smoke, self.quick = options.smoke, options.quick or options.smoke
+        self.quick = options.quick
         self.rounds, self.seconds, self.warm_seconds, self.many, self.divisor = (
-            SMOKE if self.smoke else QUICK if self.quick else FULL)
+            QUICK if self.quick else FULL)
         self.rewarm_seconds = self.warm_seconds / 4  # when the others have had their turns
         self.rounds, self.seconds = options.rounds or self.rounds, options.seconds or self.seconds
+        self.is_trial = self.rounds == 1  # shows that all of it runs: a sample measures nothing
         self.few = FEW
         self.build = os.path.abspath(options.build)
         self.folder = os.path.abspath(options.folder)
@@ -210,7 +212,7 @@ def environment(bench):
                 model = line.split(":", 1)[1].strip()
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "quick": bench.quick, "smoke": bench.smoke,
+        "quick": bench.quick,
         "machines_many": bench.many, "machines_few": bench.few,
         "rounds": bench.rounds, "seconds": bench.seconds,
         "fleetbit": first_line(bench.built("fleetbit"), "version"),
@@ -277,9 +279,8 @@ def read_arguments():
     parser.add_argument("--quick", action="store_true",
                         help="under two minutes: fewer and shorter rounds, 100,000 machines "
                              "instead of a million")
-    parser.add_argument("--smoke", action="store_true",
-                        help="one very short round: shows that all of it runs, measures nothing")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how many samples of each figure")
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help="how many samples of each figure; 1 only shows that all of it runs")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long a sample takes")
     parser.add_argument("--build", default=os.path.join(TOP, "build", "release"), metavar="DIR",
                         help="where fleetbit and the yardsticks are (build/release)")

@@ -7,6 +7,8 @@
 --     wrk -t1 -c64 -d5s -s bench/wrk.lua 'http://127.0.0.1:8080/v1/availability?limit=20'
 --     wrk -t1 -c64 -d5s -s bench/wrk.lua http://127.0.0.1:8080 -- FILE random
 
+dofile((debug.getinfo(1, "S").source:match("^@(.*/)") or "") .. "figures.lua")
+
 local requests = {}
 local at = 0
 
@@ -31,14 +33,4 @@ function init(args)
    end
    math.randomseed(os.time())
    request = args[2] == "random" and send_any or send_next
-end
-
-function done(summary, latency)
-   local errors = summary.errors
-   io.write(string.format(
-      'figures {"requests": %d, "microseconds": %d, "refused": %d, "broken": %d, ' ..
-      '"p50_us": %d, "p99_us": %d, "max_us": %d}\n',
-      summary.requests, summary.duration, errors.status,
-      errors.connect + errors.read + errors.write + errors.timeout,
-      latency:percentile(50), latency:percentile(99), latency.max))
 end

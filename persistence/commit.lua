@@ -1,4 +1,4 @@
-#!lua name=fleetbit_1
+#!lua name=fleetbit_2
 -- SPDX-License-Identifier: MIT
 --
 -- The one way in which a fleet changes: fleetbit loads this library into Redis when it connects.
@@ -7,8 +7,11 @@
 -- It knows no domain, only the three operations of store.h:
 --
 --     ["put", ROW, ID, {FIELD: TEXT, ...}]     fb:{f}:ROW:ID := the fields, bit ID of fb:{f}:ROWs
+--     ["put", ROW, ID, {...}, HISTORY, MS]     and an entry MS-* of fb:{f}:HISTORY:ID, the same
 --     ["delete", ROW, ID]                      fb:{f}:ROW:ID goes, and its bit
 --     ["days", PLANE, ID, DATE, COUNT, BIT]    bit ID of fb:{f}:PLANE:DATE and of the days after it
+--
+-- ROWs is the plural: ...y makes ...ies, ...s makes ...ses, all else has an "s" added.
 --
 -- Redis rolls nothing back. So every call checks all that could fail before it writes anything:
 -- the shapes, the types of the keys, the rights of the caller.
@@ -21,9 +24,12 @@ local YEAR_MIN, YEAR_MAX = 1970, 2399
 local DAYS_MAX = 157054 -- 1970-01-01 to 2399-12-31
 local NAME_BYTES_MAX = 32
 local ARGUMENTS_MAX = 1000 -- of one command: unpack() has about 8,000 places
+local MS_MAX = 99999999999999 -- of an instant: five thousand years
+local FORMER_MAX = 8 -- epochs that a head remembers
+local FIRST_CHANGE = 10 -- of the arguments of a commit, which have four for each change
 local AUTHOR_BYTES = 8 -- of a command id: which process it is of
 
-local call -- redis.call, which is not there yet while the library loads
+local call, pcall_redis -- redis.call and redis.pcall: not there yet while the library loads
 
 local function is_name(name)
     return type(name) == 'string' and #name <= NAME_BYTES_MAX
@@ -73,9 +79,11 @@ local function dates_from(first, count)
 end
 
 -- A batch gathers, while it is checked, what its operations touch:
---     bits     key of a bitmap -> the greatest id whose bit it may set
---     rows     name of a family -> one key of its rows
---     head     fields of the head that it changes
+--     bits        key of a bitmap -> the greatest id whose bit it may set
+--     families    name of a row -> what is the same for all its operations
+--     histories   its name -> the beginning of its keys, and one of them
+--     head        fields of the head that it changes
+--     ms, entry   an instant, and the id of an entry of that instant: mostly all are of one
 local function will_touch_bit(batch, key, id)
     if id > (batch.bits[key] or 0) then
         batch.bits[key] = id
@@ -104,6 +112,51 @@ local function sorted_fields(head)
     return fields
 end
 
+local function plural(name)
+    local last = string.sub(name, -1)
+    if last == 'y' then
+        return string.sub(name, 1, -2) .. 'ies'
+    end
+    return name .. (last == 's' and 'es' or 's')
+end
+
+-- Of the rows of that name; nil where it is no name. A batch may have a thousand operations, of one
+-- family mostly: so what they have in common is worked out once.
+local function family_of(batch, name)
+    local family = batch.families[name]
+    if not family and is_name(name) then
+        local field = 'last_id:' .. name
+        family = {
+            set = batch.prefix .. plural(name),
+            rows = batch.prefix .. name .. ':',
+            field = field,
+            last_id = tonumber(head_field(batch, field) or 0),
+            greatest = 0, -- of the ids
+            one = nil, -- the key of one of the rows
+        }
+        batch.families[name] = family
+    end
+    return family
+end
+
+-- It may set or clear the bit of the row; `key` is the row's.
+local function will_touch_row(batch, family, id, key)
+    if id > family.greatest then
+        family.greatest = id
+        will_touch_bit(batch, family.set, id)
+    end
+    family.one = key
+end
+
+local function history_of(batch, name)
+    local history = batch.histories[name]
+    if not history and is_name(name) then
+        history = { keys = batch.prefix .. name .. ':', one = nil }
+        batch.histories[name] = history
+    end
+    return history
+end
+
 -- Numbers go to Redis as texts: it would print them with 17 digits.
 local bit_texts = { [0] = '0', [1] = '1' }
 
@@ -116,76 +169,140 @@ local function set_bit(key, id_text, bit)
     return true
 end
 
--- Most rows keep the names of their fields, and then need not be made anew. False where a field has
--- to go, or the key is no row at all.
-local function overwrite(op)
-    if #op.words > ARGUMENTS_MAX then
-        return false
+-- Most rows keep the names of their fields, and then need not be made anew: not where a field has
+-- to go, or the key is no row at all. A row that had one of the fields was there before, and so its
+-- bit is set.
+local function put_row(op)
+    local words, count = op.words, op.count
+    local added = count <= ARGUMENTS_MAX and pcall_redis('HSET', op.row, unpack(words, 1, count))
+    if type(added) ~= 'number' or call('HLEN', op.row) ~= count / 2 then
+        call('DEL', op.row)
+        for from = 1, count, ARGUMENTS_MAX do
+            call('HSET', op.row, unpack(words, from, math.min(from + ARGUMENTS_MAX - 1, count)))
+        end
+        added = count / 2
     end
-    local set = redis.pcall('HSET', op.row, unpack(op.words))
-    return type(set) == 'number' and call('HLEN', op.row) == #op.words / 2
+    if added == count / 2 then
+        set_bit(op.family.set, op.id, 1)
+    end
 end
 
--- For each kind of operation: `check` says what is wrong with it, or nil, and prepares it;
--- `apply` cannot fail.
+-- Appends the row to its history, and trims that: in the same call, which costs Redis almost
+-- nothing, as long as one of the two bounds is set. "~" leaves up to a node of the stream more.
+--
+-- It must not fail, for then the row is put already; and looking at every stream beforehand would
+-- cost as much as all else. So there is a way out of what could make it fail. A last entry of a
+-- later millisecond (the instants of a row never go back, but somebody may have added one by hand):
+-- the entry comes behind it, under an id that Redis chooses. A key that is no stream, or has used
+-- up the last id there is: it is no history of ours, and begins anew, as a row does.
+local function append_history(op, keep)
+    local key, words, count, entry = op.history, op.words, op.count, op.entry
+    local added
+    if keep.length then
+        added = pcall_redis('XADD', key, 'MAXLEN', '~', keep.length, entry,
+            unpack(words, 1, count))
+    elseif keep.age then
+        added = pcall_redis('XADD', key, 'MINID', '~', keep.from(op.ms), entry,
+            unpack(words, 1, count))
+    else
+        added = pcall_redis('XADD', key, entry, unpack(words, 1, count))
+    end
+    if type(added) == 'table' then
+        added = pcall_redis('XADD', key, '*', unpack(words, 1, count))
+    end
+    if type(added) == 'table' then
+        call('DEL', key)
+        call('XADD', key, entry, unpack(words, 1, count))
+    end
+    if keep.length and keep.age then
+        call('XTRIM', key, 'MINID', '~', keep.from(op.ms))
+    end
+end
+
+-- How much of a history is kept: so many entries, and none that is older by more than so many
+-- milliseconds than the one that is added; 0: all. Nil where these are no such numbers.
+local function keeping(length, age)
+    if not is_integer(length, 0, 2 ^ 53) or not is_integer(age, 0, 2 ^ 53) then
+        return nil
+    end
+    local last, from -- most operations of a batch are of one millisecond
+    return {
+        length = length > 0 and string.format('%.0f', length) or nil,
+        age = age > 0,
+        from = function(ms)
+            if ms ~= last then
+                last, from = ms, string.format('%.0f', math.max(0, ms - age))
+            end
+            return from
+        end,
+    }
+end
+
+-- For each kind of operation: `check` makes of it what `apply` takes, or answers nil and what is
+-- wrong with it; `apply` cannot fail.
 local kinds = {}
 
 kinds.put = {
     check = function(op, batch)
-        local name, id, fields = op[2], op[3], op[4]
-        if #op ~= 4 or not is_name(name) or not is_integer(id, 1, ID_MAX)
-            or type(fields) ~= 'table' then
-            return 'a put is [kind, row, id, fields]'
+        local id, fields, ms, history = op[3], op[4], op[6], nil
+        local family, members = family_of(batch, op[2]), #op
+        if members == 6 and is_integer(ms, 0, MS_MAX) then
+            history = history_of(batch, op[5])
         end
-        local words, count = {}, 0
+        if members ~= (history and 6 or 4) or not family or not is_integer(id, 1, ID_MAX)
+            or type(fields) ~= 'table' then
+            return nil, 'a put is [kind, row, id, fields] or [.., history, milliseconds]'
+        end
+        local words, count = { 0, 0, 0, 0, 0, 0, 0, 0 }, 0 -- with room, so that it need not grow
         for field, text in pairs(fields) do
             if type(field) ~= 'string' or field == '' or type(text) ~= 'string' then
-                return 'the fields of a row have names, and texts as values'
+                return nil, 'the fields of a row have names, and texts as values'
             end
             words[count + 1], words[count + 2] = field, text
             count = count + 2
         end
-        if count == 0 then
-            return 'a row has at least one field'
+        if count == 0 or history and count > ARGUMENTS_MAX then
+            return nil, 'a row has at least one field, and with a history at most 500'
         end
-        op.words = words
-        op.set = batch.prefix .. name .. 's'
-        op.id = string.format('%d', id)
-        op.row = batch.prefix .. name .. ':' .. op.id
-        batch.rows[name] = op.row
-        will_touch_bit(batch, op.set, id)
-        local field = 'last_id:' .. name
-        if id > tonumber(head_field(batch, field) or 0) then
-            batch.head[field] = op.id
-        end
-    end,
-    apply = function(op)
-        if not overwrite(op) then
-            call('DEL', op.row)
-            for from = 1, #op.words, ARGUMENTS_MAX do
-                local to = math.min(from + ARGUMENTS_MAX - 1, #op.words)
-                call('HSET', op.row, unpack(op.words, from, to))
+        local id_text = string.format('%d', id)
+        local row = family.rows .. id_text
+        will_touch_row(batch, family, id, row)
+        if history then
+            history.one = history.keys .. id_text
+            if ms ~= batch.ms then
+                batch.ms, batch.entry = ms, string.format('%.0f-*', ms)
             end
         end
-        set_bit(op.set, op.id, 1)
+        if id > family.last_id then
+            family.last_id = id
+            batch.head[family.field] = id_text
+        end
+        return { kind = kinds.put, family = family, id = id_text, row = row, words = words,
+            count = count, history = history and history.one, ms = ms, entry = batch.entry }
+    end,
+    apply = function(op, keep)
+        put_row(op)
+        if op.history then
+            append_history(op, keep)
+        end
     end,
 }
 
 kinds.delete = {
     check = function(op, batch)
-        local name, id = op[2], op[3]
-        if #op ~= 3 or not is_name(name) or not is_integer(id, 1, ID_MAX) then
-            return 'a delete is [kind, row, id]'
+        local id = op[3]
+        local family = family_of(batch, op[2])
+        if #op ~= 3 or not family or not is_integer(id, 1, ID_MAX) then
+            return nil, 'a delete is [kind, row, id]'
         end
-        op.set = batch.prefix .. name .. 's'
-        op.id = string.format('%d', id)
-        op.row = batch.prefix .. name .. ':' .. op.id
-        batch.rows[name] = op.row
-        will_touch_bit(batch, op.set, id)
+        local id_text = string.format('%d', id)
+        local row = family.rows .. id_text
+        will_touch_row(batch, family, id, row)
+        return { kind = kinds.delete, family = family, id = id_text, row = row }
     end,
     apply = function(op)
         call('DEL', op.row)
-        set_bit(op.set, op.id, 0)
+        set_bit(op.family.set, op.id, 0)
     end,
 }
 
@@ -195,17 +312,16 @@ kinds.days = {
         if #op ~= 6 or not is_name(plane) or not is_integer(id, 1, ID_MAX)
             or type(first) ~= 'string' or not is_integer(count, 1, DAYS_MAX)
             or not is_integer(bit, 0, 1) then
-            return 'a days is [kind, plane, id, date, count, bit]'
+            return nil, 'a days is [kind, plane, id, date, count, bit]'
         end
         local dates = dates_from(first, count)
         if not dates then
-            return 'no such dates'
+            return nil, 'no such dates'
         end
-        op.id = string.format('%d', id)
-        op.keys = {}
+        local keys = {}
         for i, date in ipairs(dates) do
-            op.keys[i] = batch.prefix .. plane .. ':' .. date
-            will_touch_bit(batch, op.keys[i], id)
+            keys[i] = batch.prefix .. plane .. ':' .. date
+            will_touch_bit(batch, keys[i], id)
         end
         if bit == 1 then
             local least, greatest = 'first_day:' .. plane, 'last_day:' .. plane
@@ -216,12 +332,13 @@ kinds.days = {
                 batch.head[greatest] = dates[count]
             end
         end
+        return { kind = kinds.days, id = string.format('%d', id), keys = keys, bit = bit }
     end,
     apply = function(op)
         for _, key in ipairs(op.keys) do
-            local changed = set_bit(key, op.id, op[6])
+            local changed = set_bit(key, op.id, op.bit)
             -- A day without a machine needs no bitmap, which would be as long as the greatest id.
-            if changed and op[6] == 0 and call('BITCOUNT', key) == 0 then
+            if changed and op.bit == 0 and call('BITCOUNT', key) == 0 then
                 call('DEL', key)
             end
         end
@@ -236,13 +353,29 @@ local function operations_of(payload, batch)
     end
     for i, op in ipairs(ops) do
         local kind = type(op) == 'table' and kinds[op[1]]
-        local fault = kind and kind.check(op, batch) or not kind and 'no such operation'
-        if fault then
+        local checked, fault = nil, 'no such operation'
+        if kind then
+            checked, fault = kind.check(op, batch)
+        end
+        if not checked then
             return nil, 'operation ' .. i .. ': ' .. fault
         end
-        op.apply = kind.apply
+        ops[i] = checked
     end
     return ops
+end
+
+-- The operations of each change; or nil and the text of the error.
+local function changes_of(args, batch)
+    local changes = {}
+    for at = FIRST_CHANGE, #args, 4 do
+        local ops, fault = operations_of(args[at + 3], batch)
+        if not ops then
+            return nil, 'MALFORMED change ' .. #changes + 1 .. ': ' .. fault
+        end
+        changes[#changes + 1] = ops
+    end
+    return changes
 end
 
 -- What would make a write fail midway: nil, or the text of the error.
@@ -250,10 +383,16 @@ local function obstacle(batch, log)
     local may = redis.acl_check_cmd
     local allowed = may('HSET', batch.head_key, 'revision', '0')
         and may('XADD', log, '1-0', 'chain', '') and may('XTRIM', log, 'MAXLEN', '~', '1')
+        and may('XLEN', log)
         and may('PUBLISH', batch.prefix .. 'invalidate', '')
-    for _, key in pairs(batch.rows) do
-        allowed = allowed and may('DEL', key) and may('HSET', key, 'field', '')
-            and may('HLEN', key)
+    for _, family in pairs(batch.families) do
+        allowed = allowed and may('DEL', family.one) and may('HSET', family.one, 'field', '')
+            and may('HLEN', family.one)
+    end
+    for _, history in pairs(batch.histories) do
+        local key = history.one
+        allowed = allowed and may('XADD', key, '0-*', 'field', '') and may('DEL', key)
+            and may('XTRIM', key, 'MINID', '~', '0')
     end
     for key in pairs(batch.bits) do
         allowed = allowed and may('SETBIT', key, '1', '1') and may('DEL', key)
@@ -264,29 +403,30 @@ local function obstacle(batch, log)
     end
     -- GETBIT fails where SETBIT would: not a string, or a bit beyond proto-max-bulk-len.
     for key, id in pairs(batch.bits) do
-        local bit = redis.pcall('GETBIT', key, id)
+        local bit = pcall_redis('GETBIT', key, id)
         if type(bit) == 'table' then
             return 'DAMAGED ' .. key .. ': ' .. bit.err
         end
     end
-    if call('TYPE', log).ok ~= 'none' then
-        local last = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', '1')
-        if last.err then
-            return 'DAMAGED ' .. log .. ': ' .. last.err
-        end
+    local entries = pcall_redis('XLEN', log)
+    if type(entries) == 'table' then
+        return 'DAMAGED ' .. log .. ': ' .. entries.err
     end
 end
 
 -- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; run_id of the
 -- Redis that the caller speaks to, or nothing where it does not matter; how many microseconds a
--- call of the caller takes; how many entries the log keeps (0: all); then chain, command, sum and
--- payload of each change.
+-- call of the caller takes; how many entries the log keeps (0: all); how many a history keeps, and
+-- for how many milliseconds (0: all, for ever); then chain, command, sum and payload of each
+-- change.
 -- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
 -- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
-    call = redis.call
+    call, pcall_redis = redis.call, redis.pcall
     local log_length = tonumber(args[7])
-    if #args < 11 or (#args - 7) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53) then
+    local keep = keeping(tonumber(args[8]), tonumber(args[9]))
+    if #args < FIRST_CHANGE + 3 or (#args - FIRST_CHANGE + 1) % 4 ~= 0
+        or not is_integer(log_length, 0, 2 ^ 53) or not keep then
         return redis.error_reply('MALFORMED wrong number of arguments')
     end
     local schema, epoch, revision, chain, run =
@@ -303,21 +443,15 @@ local function commit(keys, args)
         -- Who comes second is announced, so that the others leave it its turn, and time for it.
         if redis.acl_check_cmd('PUBLISH', channel, '') then
             call('PUBLISH', channel,
-                'STALE ' .. string.sub(args[9], 1, AUTHOR_BYTES) .. ' ' .. args[6])
+                'STALE ' .. string.sub(args[FIRST_CHANGE + 1], 1, AUTHOR_BYTES) .. ' ' .. args[6])
         end
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
-    local batch = { head_key = keys[1], prefix = prefix, bits = {}, rows = {}, head = {} }
-    local changes = {}
-    for at = 8, #args, 4 do
-        local ops, fault = operations_of(args[at + 3], batch)
-        if not ops then
-            return redis.error_reply('MALFORMED change ' .. #changes + 1 .. ': ' .. fault)
-        end
-        changes[#changes + 1] = ops
-    end
-    local fault = obstacle(batch, log)
+    local batch = { head_key = keys[1], prefix = prefix, bits = {}, families = {}, histories = {},
+        head = {}, ms = nil, entry = nil }
+    local changes, fault = changes_of(args, batch)
+    fault = fault or obstacle(batch, log)
     if fault then
         return redis.error_reply(fault)
     end
@@ -325,15 +459,15 @@ local function commit(keys, args)
     -- The first write is the one that may still fail: a log that is ahead of its head.
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
-        local at = 4 + 4 * i
+        local at = FIRST_CHANGE + 4 * (i - 1)
         local text = string.format('%d', number + i)
-        local added = redis.pcall('XADD', log, text .. '-0', 'chain', args[at],
+        local added = pcall_redis('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])
         if type(added) == 'table' then
             return redis.error_reply('DAMAGED ' .. log .. ': ' .. added.err)
         end
         for _, op in ipairs(ops) do
-            op:apply()
+            op.kind.apply(op, keep)
         end
         call('PUBLISH', channel, epoch .. ' ' .. text .. ' ' .. args[at] .. ' ' .. args[at + 2]
             .. ' ' .. args[at + 1] .. ' ' .. args[at + 3])
@@ -355,7 +489,7 @@ local function commit(keys, args)
 end
 
 local function read_head(key)
-    return call('HMGET', key, 'schema', 'epoch', 'revision', 'chain', 'sum', 'since')
+    return call('HMGET', key, 'schema', 'epoch', 'revision', 'chain', 'sum', 'since', 'former')
 end
 
 -- KEYS: the head. ARGV: schema, epoch and chain of a new fleet, run_id of this Redis.
@@ -373,21 +507,36 @@ local function init(keys, args)
     return read_head(keys[1])
 end
 
+-- "EPOCH REVISION EPOCH REVISION ...": the epochs that have ended, the newest first, and the last
+-- revision of each that is part of the history.
+local function former_epochs(epoch, revision, before)
+    local former = { epoch .. ' ' .. revision }
+    for one in string.gmatch(before or '', '%x+ %d+') do
+        if #former == FORMER_MAX then
+            break
+        end
+        former[#former + 1] = one
+    end
+    return table.concat(former, ' ')
+end
+
 -- KEYS: the head. ARGV: the epoch that ends, or nothing; the epoch that begins; run_id of this
 -- Redis, or nothing where it does not matter.
 -- Begins the new epoch where the head still has the one that ends, or another run of Redis; where
 -- neither is so, somebody else has begun one already. Answers the head.
 local function begin_epoch(keys, args)
     call = redis.call
-    local epoch, revision, run = unpack(call('HMGET', keys[1], 'epoch', 'revision', 'run'))
+    local epoch, revision, run, former =
+        unpack(call('HMGET', keys[1], 'epoch', 'revision', 'run', 'former'))
     if epoch and (epoch == args[1] or args[3] ~= '' and run ~= args[3]) then
         call('HSET', keys[1], 'epoch', args[2], 'since', revision or '', 'run',
-            args[3] ~= '' and args[3] or run or '')
+            args[3] ~= '' and args[3] or run or '',
+            'former', former_epochs(epoch, revision or '0', former))
         call('PUBLISH', string.sub(keys[1], 1, -5) .. 'invalidate', 'EPOCH ' .. args[2])
     end
     return read_head(keys[1])
 end
 
-redis.register_function('fleetbit_commit_1', commit)
-redis.register_function('fleetbit_init_1', init)
-redis.register_function('fleetbit_begin_epoch_1', begin_epoch)
+redis.register_function('fleetbit_commit_2', commit)
+redis.register_function('fleetbit_init_2', init)
+redis.register_function('fleetbit_begin_epoch_2', begin_epoch)

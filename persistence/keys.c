@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "base/plural.h"
+
 static bool is_fleet_name(const char *fleet)
 {
     static const char allowed[] =
@@ -43,8 +45,9 @@ void fb_keys_put_row(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row
 
 void fb_keys_put_set(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row_name)
 {
-    fb_keys_put(keys, buffer, row_name);
-    fb_buffer_put_char(buffer, 's');
+    char set_name[FB_KEY_NAME_BYTES_MAX + FB_PLURAL_EXTRA_BYTES + 1];
+    fb_plural(row_name, set_name, sizeof(set_name));
+    fb_keys_put(keys, buffer, set_name);
 }
 
 void fb_keys_put_day(const fb_keys_t *keys, fb_buffer_t *buffer, const char *plane, fb_slice_t date)

@@ -8,10 +8,12 @@
  * All keys of a fleet share the hash tag {f}, and so one slot of a Redis Cluster.
  *
  *     fb:{f}:head            fb:{f}:ROW:ID          one row (a hash)
- *     fb:{f}:log             fb:{f}:ROWs            the ids that exist (a bitmap): ROW and an "s"
- *     fb:{f}:invalidate      fb:{f}:PLANE:DATE      one day of a plane (a bitmap) */
+ *     fb:{f}:log             fb:{f}:ROWs            the ids that exist (a bitmap): base/plural.h
+ *     fb:{f}:invalidate      fb:{f}:PLANE:DATE      one day of a plane (a bitmap)
+ *                            fb:{f}:HISTORY:ID      what became of one row (a stream)
+ */
 #define FB_FLEET_NAME_BYTES_MAX 64
-#define FB_KEY_NAME_BYTES_MAX   32 /* ROW, PLANE: [a-z][a-z0-9_-]* */
+#define FB_KEY_NAME_BYTES_MAX   32 /* ROW, PLANE, HISTORY: [a-z][a-z0-9_-]* */
 
 typedef struct {
     char prefix[FB_FLEET_NAME_BYTES_MAX + 8]; /* "fb:{f}:" */
@@ -23,6 +25,7 @@ bool fb_keys_is_name(const char *name);
 
 /* Each of these appends one key to `buffer`. */
 void fb_keys_put(const fb_keys_t *keys, fb_buffer_t *buffer, const char *name);
+/* Of a history, too. */
 void fb_keys_put_row(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row_name, uint32_t id);
 void fb_keys_put_set(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row_name);
 void fb_keys_put_day(const fb_keys_t *keys, fb_buffer_t *buffer, const char *plane,

@@ -12,17 +12,25 @@
  * operations of one change, which the store applies to its state in the same step:
  *
  *     ["put", "machine", 42, {"label": "Digger 7", ...}]            the row, whole: all its fields
+ *     ["put", "status", 42, {"status": "red", ...}, "history", MS]  and an entry of its history
  *     ["delete", "machine", 42]                                     the row goes, its id stays used
  *     ["days", "maintenance", 42, "2026-11-21", 10, 1]              10 days' bits of 42 set to 1
  *
- * All values of a row are texts, and it has at least one field. Names of rows and planes are
- * [a-z][a-z0-9_-]{0,31}; ids are 1 to 2^32 - 1; dates are those of base/date.h (1970-01-01 to
- * 2399-12-31), to which the days of an operation are confined. A change may have no operation.
- * A store knows no domain: only these three operations.
+ * All values of a row are texts, and it has at least one field; with a history, at most
+ * FB_HISTORY_FIELDS_MAX. Names
+ * of rows, planes and histories are [a-z][a-z0-9_-]{0,31}; ids are 1 to 2^32 - 1; dates are those
+ * of base/date.h (1970-01-01 to 2399-12-31), to which the days of an operation are confined. A
+ * change may have no operation. A store knows no domain: only these operations.
  *
- * Not thread-safe: a store belongs to the thread that uses it (the writer's). Every call blocks;
- * each wait within it (to connect, for the next bytes of an answer) is at most the store's own
- * timeout, so that a long load goes on as long as data comes. */
+ * A history keeps what a row was: so many entries, and none that is older than the newest by more
+ * than so many milliseconds, as the store was told when it was made; or some more, for it is
+ * trimmed, roughly, when an entry is added. It stays when the row goes. MS is the instant of the
+ * entry, in milliseconds since 1970, at most FB_HISTORY_MS_MAX. The instants of one row should not
+ * go back: an entry whose instant does comes behind the others all the same, under a later one.
+ *
+ * Not thread-safe: a store belongs to the thread that uses it (the writer's, or one that reads).
+ * Every call blocks; each wait within it (to connect, for the next bytes of an answer) is at most
+ * the store's own timeout, so that a long load goes on as long as data comes. */
 typedef struct fb_store fb_store_t;
 
 #define FB_COMMAND_BYTES         32 /* hexadecimal digits: the author's, then random ones */
@@ -55,11 +63,44 @@ typedef struct {
     bool gently;
 } fb_store_sink_t;
 
+/* The place of an entry in a history: its instant, and its number within that millisecond. */
+typedef struct {
+    uint64_t ms, number;
+} fb_history_mark_t;
+
+#define FB_HISTORY_NUMBER_MAX UINT64_MAX
+#define FB_HISTORY_MS_MAX     99999999999999
+#define FB_HISTORY_FIELDS_MAX 500
+#define FB_HISTORY_PAGE_MAX   1024 /* entries: what Redis reads in some tenths of a millisecond */
+
+typedef struct {
+    const char *name;           /* "history": fb:{f}:history:42 */
+    uint32_t id;                /* of the row */
+    fb_history_mark_t from, to; /* both are included */
+    size_t max;                 /* entries, 1 to FB_HISTORY_PAGE_MAX */
+    const char *const *fields;
+    size_t field_count;
+} fb_history_question_t;
+
+/* An entry, borrowed for the call: the texts of the asked fields in their order, `at` NULL where it
+ * has none. */
+typedef struct {
+    fb_history_mark_t mark;
+    const fb_slice_t *texts;
+} fb_history_entry_t;
+
+/* What there is of a history; all 0 where there is none. */
+typedef struct {
+    uint64_t added; /* entries that it ever had */
+    uint64_t length;
+    fb_history_mark_t oldest; /* the entry that is left; where `length` is not 0 */
+} fb_history_info_t;
+
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
-    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always the row_name and an
-     * "s", for an operation carries the row_name alone. */
+    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always the plural of the
+     * row_name (base/plural.h), for an operation carries the row_name alone. */
     const char *set_name;
     const char *const *fields;
     size_t field_count;
@@ -97,20 +138,27 @@ typedef struct {
     /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
      * so end it); `*count` says how many it took, `*head` is the head of that same moment.
      * FB_TRIMMED where the log no longer has the next one; FB_DIVERGED where it ends before
-     * `revision`, or is not there. */
+     * `revision`, or is not there. Writes nothing, not even the head of a new fleet. */
     fb_code_t (*read)(fb_store_t *store, uint64_t revision, size_t max,
                       fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
                                             fb_error_t *error),
                       void *context, size_t *count, fb_position_t *head, fb_error_t *error);
     /* The log does not continue what somebody has shown of the epoch `ended`: begins a new one, so
      * that no token names two states, unless the head has left `ended` already. `*head` is the head
-     * afterwards: the same state in another epoch. */
+     * afterwards: the same state in another epoch, and the one that ended among the former ones. */
     fb_code_t (*begin_epoch)(fb_store_t *store, const char *ended, fb_position_t *head,
                              fb_error_t *error);
     /* All rows, days and last ids. Others may write meanwhile: what comes may be newer than a head
      * noted before, never older, and applying the log from that head on makes it exact. */
     fb_code_t (*load)(fb_store_t *store, const fb_store_schema_t *schema,
                       const fb_store_sink_t *sink, fb_error_t *error);
+    /* A page of a history, newest first, to `on_entry` (which may fail and so end it); `*count`
+     * says how many it took, `*info` what there is of the history afterwards: what was dropped
+     * before the page was read, it counts. Writes nothing. */
+    fb_code_t (*history)(fb_store_t *store, const fb_history_question_t *question,
+                         fb_code_t (*on_entry)(void *context, const fb_history_entry_t *entry,
+                                               fb_error_t *error),
+                         void *context, size_t *count, fb_history_info_t *info, fb_error_t *error);
     /* What an acknowledgement is worth here, in one sentence for the log at start (the store's,
      * until the next call). */
     fb_code_t (*durability)(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,

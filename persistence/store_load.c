@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/date.h"
 #include "base/memory.h"
+#include "base/plural.h"
 
 /* A load asks for many keys ahead of the answers, so that Redis is never idle: rows by HGETALL
  * (which costs Redis less than HMGET of every field), days by GET. */
@@ -331,10 +332,10 @@ static void check_schema(const fb_store_schema_t *schema)
     fb_assert(schema->family_count <= FAMILIES_MAX);
     for (size_t i = 0; i < schema->family_count; i++) {
         const fb_store_family_t *family = &schema->families[i];
-        size_t len = strlen(family->row_name);
+        char set_name[FB_KEY_NAME_BYTES_MAX + FB_PLURAL_EXTRA_BYTES + 1];
         fb_assert(fb_keys_is_name(family->row_name));
-        fb_assert(strncmp(family->set_name, family->row_name, len) == 0 &&
-                  strcmp(family->set_name + len, "s") == 0);
+        fb_plural(family->row_name, set_name, sizeof(set_name));
+        fb_assert(strcmp(family->set_name, set_name) == 0);
     }
     for (size_t i = 0; i < schema->plane_count; i++)
         fb_assert(fb_keys_is_name(schema->planes[i]));

@@ -10,6 +10,7 @@
 #include "base/date.h"
 #include "base/memory.h"
 #include "persistence/keys.h"
+#include "persistence/memory_history.h"
 
 typedef struct {
     uint32_t id;
@@ -45,6 +46,7 @@ typedef struct {
     size_t family_count;
     plane_t *planes;
     size_t plane_count;
+    fb_memory_histories_t histories;
 } memory_t;
 
 static memory_t *memory(fb_store_t *store)
@@ -214,6 +216,14 @@ static bool is_row(json_t *fields)
     return true;
 }
 
+/* Of a put: is the history well named, and what goes there? */
+static bool is_event(const json_t *op)
+{
+    return is_name(json_array_get(op, 4)) &&
+           is_integer(json_array_get(op, 5), 0, FB_HISTORY_MS_MAX) &&
+           json_object_size(json_array_get(op, 3)) <= FB_HISTORY_FIELDS_MAX;
+}
+
 static bool is_operation(json_t *op)
 {
     size_t size = json_array_size(op);
@@ -223,7 +233,7 @@ static bool is_operation(json_t *op)
         return false;
     const char *kind = json_string_value(json_array_get(op, 0));
     if (strcmp(kind, "put") == 0)
-        return size == 4 && is_row(json_array_get(op, 3));
+        return (size == 4 || (size == 6 && is_event(op))) && is_row(json_array_get(op, 3));
     if (strcmp(kind, "delete") == 0)
         return size == 3;
     const json_t *date = json_array_get(op, 3), *count = json_array_get(op, 4);
@@ -241,6 +251,10 @@ static void apply(memory_t *self, json_t *op)
     uint32_t id = (uint32_t)json_integer_value(json_array_get(op, 2));
     if (kind[0] == 'p') {
         put_row(self, name, id, json_array_get(op, 3));
+        if (json_array_size(op) == 6)
+            fb_memory_history_append(&self->histories, json_string_value(json_array_get(op, 4)), id,
+                                     (uint64_t)json_integer_value(json_array_get(op, 5)),
+                                     json_array_get(op, 3));
     } else if (strcmp(kind, "delete") == 0) {
         delete_row(self, name, id);
     } else {
@@ -374,8 +388,13 @@ static fb_code_t memory_begin_epoch(fb_store_t *store, const char *ended, fb_pos
 {
     memory_t *self = memory(store);
     (void)error;
-    if (strcmp(self->head.epoch, ended) == 0)
+    if (strcmp(self->head.epoch, ended) == 0) {
+        fb_former_t *former = self->head.former;
+        memmove(former + 1, former, (FB_FORMER_MAX - 1) * sizeof(former[0]));
+        former[0] = (fb_former_t){.until = self->head.revision};
+        memcpy(former[0].epoch, self->head.epoch, sizeof(former[0].epoch));
         random_epoch(self);
+    }
     *head = self->head;
     return FB_OK;
 }
@@ -428,6 +447,15 @@ static fb_code_t memory_load(fb_store_t *store, const fb_store_schema_t *schema,
     return code;
 }
 
+static fb_code_t memory_history(
+    fb_store_t *store, const fb_history_question_t *question,
+    fb_code_t (*on_entry)(void *context, const fb_history_entry_t *entry, fb_error_t *error),
+    void *context, size_t *count, fb_history_info_t *info, fb_error_t *error)
+{
+    return fb_memory_history_read(&memory(store)->histories, question, on_entry, context, count,
+                                  info, error);
+}
+
 static fb_code_t memory_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
                                    fb_error_t *error)
 {
@@ -462,6 +490,7 @@ static void memory_destroy(fb_store_t *store)
     }
     for (size_t i = 0; i < self->log_count; i++)
         free((char *)(uintptr_t)self->log[i].payload.at);
+    fb_memory_histories_dispose(&self->histories);
     free(self->log);
     free(self->families);
     free(self->planes);
@@ -474,16 +503,20 @@ static const fb_store_vtable_t memory_vtable = {
     .read = memory_read,
     .begin_epoch = memory_begin_epoch,
     .load = memory_load,
+    .history = memory_history,
     .durability = memory_durability,
     .log_length = memory_log_length,
     .destroy = memory_destroy,
 };
 
-fb_store_t *fb_store_memory_create(uint64_t log_length)
+fb_store_t *fb_store_memory_create(uint64_t log_length, uint64_t history_length,
+                                   uint64_t history_age_ms)
 {
     memory_t *self = fb_alloc_zero(1, sizeof(*self));
     self->store.vtable = &memory_vtable;
     self->log_length = log_length;
+    self->histories.length = history_length;
+    self->histories.age_ms = history_age_ms;
     random_epoch(self);
     memset(self->head.sum, '0', FB_SUM_BYTES);
     memset(self->head.chain, '0', FB_CHAIN_BYTES);

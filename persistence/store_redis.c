@@ -13,7 +13,7 @@
 #include "persistence/store_redis_internal.h"
 
 #define READ_CHUNK  250 /* entries of the log that are asked for at once */
-#define HEAD_FIELDS 6
+#define HEAD_FIELDS 7
 #define STR_(x)     #x
 #define STR(x)      STR_(x)
 
@@ -51,14 +51,14 @@ static void random_epoch(char epoch[FB_EPOCH_BYTES + 1])
     snprintf(epoch, FB_EPOCH_BYTES + 1, "%08x", number);
 }
 
-/* Calls fleetbit_begin_epoch_1: `ended` and `run` as commit.lua says. `*reply` is the head. */
+/* Calls fleetbit_begin_epoch_2: `ended` and `run` as commit.lua says. `*reply` is the head. */
 static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_slice_t run,
                                   redisReply **reply, fb_error_t *error)
 {
     char epoch[FB_EPOCH_BYTES + 1];
     random_epoch(epoch);
     fb_slice_t words[] = {FB_SLICE("FCALL"),
-                          FB_SLICE("fleetbit_begin_epoch_1"),
+                          FB_SLICE("fleetbit_begin_epoch_2"),
                           FB_SLICE("1"),
                           fb_slice(self->head_key),
                           fb_slice(ended),
@@ -136,21 +136,45 @@ static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
     return code;
 }
 
-/* The sum and `since` of a head, which one that an early version made does not have. */
+/* "EPOCH REVISION EPOCH REVISION ...", as far as it is that. */
+static void read_former(fb_slice_t text, fb_position_t *head)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < FB_FORMER_MAX; i++) {
+        fb_former_t *former = &head->former[i];
+        uint64_t until;
+        const char *epoch = text.at + at;
+        if (text.len - at < FB_EPOCH_BYTES + 2 || epoch[FB_EPOCH_BYTES] != ' ' ||
+            strspn(epoch, "0123456789abcdef") != FB_EPOCH_BYTES)
+            return;
+        at += FB_EPOCH_BYTES + 1;
+        const char *blank = memchr(text.at + at, ' ', text.len - at);
+        size_t end = blank != NULL ? (size_t)(blank - text.at) : text.len;
+        if (!fb_slice_to_u64((fb_slice_t){text.at + at, end - at}, INT64_MAX, &until))
+            return;
+        memcpy(former->epoch, epoch, FB_EPOCH_BYTES);
+        former->until = until;
+        at = blank != NULL ? end + 1 : end;
+    }
+}
+
+/* The sum, `since` and former epochs of a head, which one that an early version made does not
+ * have. */
 static void read_head_extras(const redisReply *reply, fb_position_t *head)
 {
-    head->sum[0] = '\0';
-    head->since = 0;
     if (is_hex(reply->element[4], FB_SUM_BYTES))
         memcpy(head->sum, reply->element[4]->str, FB_SUM_BYTES + 1);
     if (fb_reply_is_text(reply->element[5]))
         fb_slice_to_u64(reply_slice(reply->element[5]), INT64_MAX, &head->since);
+    if (fb_reply_is_text(reply->element[6]))
+        read_former(reply_slice(reply->element[6]), head);
 }
 
-/* From schema, epoch, revision, chain, sum and since, as Redis keeps them. */
+/* From schema, epoch, revision, chain, sum, since and former, as Redis keeps them. */
 static fb_code_t read_head(const fb_store_redis_t *self, const redisReply *reply,
                            fb_position_t *head, fb_error_t *error)
 {
+    memset(head, 0, sizeof(*head)); /* so that equal ones have equal bytes */
     if (!is_array(reply, HEAD_FIELDS) || !fb_reply_is_text(reply->element[0]) ||
         !is_hex(reply->element[1], FB_EPOCH_BYTES) || !fb_reply_is_text(reply->element[2]) ||
         !is_hex(reply->element[3], FB_CHAIN_BYTES) ||
@@ -179,12 +203,13 @@ static bool is_empty_head(const redisReply *reply)
 }
 
 /* HMGET of the head. */
-#define HEAD_WORDS 8
+#define HEAD_WORDS 9
 static void head_words(const fb_store_redis_t *self, fb_slice_t words[HEAD_WORDS])
 {
     const fb_slice_t ask[HEAD_WORDS] = {
-        FB_SLICE("HMGET"),    fb_slice(self->head_key), FB_SLICE("schema"), FB_SLICE("epoch"),
-        FB_SLICE("revision"), FB_SLICE("chain"),        FB_SLICE("sum"),    FB_SLICE("since")};
+        FB_SLICE("HMGET"), fb_slice(self->head_key), FB_SLICE("schema"),
+        FB_SLICE("epoch"), FB_SLICE("revision"),     FB_SLICE("chain"),
+        FB_SLICE("sum"),   FB_SLICE("since"),        FB_SLICE("former")};
     memcpy(words, ask, sizeof(ask));
 }
 
@@ -196,7 +221,7 @@ static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_
     fb_code_t code = open_for_call(self, error);
     if (code == FB_OK) {
         fb_slice_t init[] = {FB_SLICE("FCALL"),
-                             FB_SLICE("fleetbit_init_1"),
+                             FB_SLICE("fleetbit_init_2"),
                              FB_SLICE("1"),
                              fb_slice(self->head_key),
                              FB_SLICE(STR(FB_SCHEMA_VERSION)),
@@ -249,35 +274,36 @@ static fb_code_t redis_begin_epoch(fb_store_t *store, const char *ended, fb_posi
     return is_new ? redis_head(store, head, error) : code;
 }
 
+#define HEAD_OF_COMMIT 13 /* words before those of the entries */
+
 static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
                           const fb_entry_t *entries, size_t count)
 {
-    fb_slice_t *words = fb_alloc((11 + 4 * count) * sizeof(*words));
-    fb_buffer_t numbers = {0};
-    fb_buffer_put_u64(&numbers, expected->revision);
-    size_t took_at = numbers.len;
-    fb_buffer_put_u64(&numbers, self->took_us);
-    size_t length_at = numbers.len;
-    fb_buffer_put_u64(&numbers, self->log_length);
+    const uint64_t numbers[] = {expected->revision, self->took_us, self->log_length,
+                                self->history_length, self->history_age_ms};
+    char texts[5][24];
+    for (size_t i = 0; i < 5; i++)
+        snprintf(texts[i], sizeof(texts[i]), "%llu", (unsigned long long)numbers[i]);
+    fb_slice_t *words = fb_alloc((HEAD_OF_COMMIT + 4 * count) * sizeof(*words));
     words[0] = FB_SLICE("FCALL");
-    words[1] = FB_SLICE("fleetbit_commit_1");
+    words[1] = FB_SLICE("fleetbit_commit_2");
     words[2] = FB_SLICE("1");
     words[3] = fb_slice(self->head_key);
     words[4] = FB_SLICE(STR(FB_SCHEMA_VERSION));
     words[5] = fb_slice(expected->epoch);
-    words[6] = (fb_slice_t){numbers.at, took_at};
+    words[6] = fb_slice(texts[0]);
     words[7] = fb_slice(expected->chain);
     words[8] = self->is_private ? FB_SLICE("") : fb_slice(self->run);
-    words[9] = (fb_slice_t){numbers.at + took_at, length_at - took_at};
-    words[10] = (fb_slice_t){numbers.at + length_at, numbers.len - length_at};
+    for (size_t i = 1; i < 5; i++)
+        words[8 + i] = fb_slice(texts[i]);
     for (size_t i = 0; i < count; i++) {
-        words[11 + 4 * i] = fb_slice(entries[i].chain);
-        words[12 + 4 * i] = fb_slice(entries[i].command);
-        words[13 + 4 * i] = fb_slice(entries[i].sum);
-        words[14 + 4 * i] = entries[i].payload;
+        fb_slice_t *of_entry = &words[HEAD_OF_COMMIT + 4 * i];
+        of_entry[0] = fb_slice(entries[i].chain);
+        of_entry[1] = fb_slice(entries[i].command);
+        of_entry[2] = fb_slice(entries[i].sum);
+        of_entry[3] = entries[i].payload;
     }
-    fb_redis_link_append(self->link, words, 11 + 4 * count);
-    fb_buffer_dispose(&numbers);
+    fb_redis_link_append(self->link, words, HEAD_OF_COMMIT + 4 * count);
     free(words);
 }
 
@@ -531,6 +557,7 @@ static const fb_store_vtable_t redis_vtable = {
     .read = redis_read,
     .begin_epoch = redis_begin_epoch,
     .load = fb_store_redis_load,
+    .history = fb_store_redis_history,
     .durability = fb_store_redis_durability,
     .log_length = redis_log_length,
     .destroy = redis_destroy,
@@ -552,6 +579,8 @@ fb_code_t fb_store_redis_create(const fb_store_redis_options_t *options, fb_stor
     snprintf(self->head_key, sizeof(self->head_key), "%shead", keys.prefix);
     snprintf(self->log_key, sizeof(self->log_key), "%slog", keys.prefix);
     self->log_length = options->log_length;
+    self->history_length = options->history_length;
+    self->history_age_ms = options->history_age_ms;
     self->is_private = options->is_private;
     self->link = fb_redis_link_create(&url, options->timeout_ms);
     fb_redis_url_dispose(&url);

@@ -14,6 +14,8 @@ typedef struct {
      * do, one of them may have seen more than is left after a restart of Redis, and whoever writes
      * first could not know: so the first commit after a restart begins a new epoch. */
     bool is_private;
+    uint64_t history_length; /* how many entries a history keeps, or some more; 0: all */
+    uint64_t history_age_ms; /* how old they get, at least, before they go; 0: they never do */
 } fb_store_redis_options_t;
 
 /* A store in Redis 7.0 or later. Nothing is contacted yet: the first call connects, and a call

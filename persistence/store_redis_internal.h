@@ -12,7 +12,7 @@ typedef struct {
     fb_keys_t keys;
     char head_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
     char log_key[sizeof(((fb_keys_t *)0)->prefix) + 8];
-    uint64_t log_length;
+    uint64_t log_length, history_length, history_age_ms;
     fb_redis_link_t *link;
     bool is_private;
     char run[64];     /* run_id of the Redis that the link is to */
@@ -33,6 +33,12 @@ static inline bool fb_reply_is_text(const redisReply *reply)
 
 /* Opens the link, for reading. */
 fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error);
+
+/* The `history` of the contract. */
+fb_code_t fb_store_redis_history(
+    fb_store_t *store, const fb_history_question_t *question,
+    fb_code_t (*on_entry)(void *context, const fb_history_entry_t *entry, fb_error_t *error),
+    void *context, size_t *count, fb_history_info_t *info, fb_error_t *error);
 
 /* The `load` of the contract. */
 fb_code_t fb_store_redis_load(fb_store_t *store, const fb_store_schema_t *schema,

@@ -5,10 +5,13 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/memory.h"
 
 void fb_args_dispose(fb_args_t *args)
 {
     fb_buffer_dispose(&args->decoded);
+    free(args->items.values);
+    free(args->items.is_wrong);
     json_decref(args->body);
     *args = (fb_args_t){0};
 }
@@ -78,11 +81,11 @@ static fb_code_t read_parameter(fb_args_t *args, const fb_field_t *fields, unsig
     return fb_field_from_query(&fields[index], text, &args->values[index], error);
 }
 
-static fb_code_t check_required(const fb_args_t *args, const fb_field_t *fields, unsigned count,
+static fb_code_t check_required(const fb_value_t *values, const fb_field_t *fields, unsigned count,
                                 fb_error_t *error)
 {
     for (unsigned f = 0; f < count; f++) {
-        if ((fields[f].flags & FB_REQUIRED) && !args->values[f].given)
+        if ((fields[f].flags & FB_REQUIRED) && !values[f].given)
             fb_fail_field(error, FB_INVALID, fb_slice(fields[f].name), "is required");
     }
     return error->code;
@@ -102,7 +105,7 @@ fb_code_t fb_args_read_query(fb_args_t *args, const fb_field_t *fields, unsigned
         if (code != FB_OK)
             return code;
     }
-    return check_required(args, fields, count, error);
+    return check_required(args->values, fields, count, error);
 }
 
 typedef struct {
@@ -111,57 +114,144 @@ typedef struct {
     const fb_field_t *read_only;
     unsigned read_only_count;
     fb_body_mode_t mode;
+    uint32_t own_id; /* of the thing at the path; 0: none */
 } body_table_t;
+
+/* What the JSON calls the id of the path. */
+static const char *own_id_name(const body_table_t *table)
+{
+    for (unsigned f = 0; f < table->count; f++) {
+        if (table->fields[f].flags & FB_OWN_ID)
+            return table->fields[f].name;
+    }
+    return "id";
+}
 
 static bool is_shown(const body_table_t *table, fb_slice_t name)
 {
-    return fb_slice_is(name, "id") || fb_field_find(table->fields, table->count, name) >= 0 ||
-           fb_field_find(table->read_only, table->read_only_count, name) >= 0;
+    return fb_field_find(table->fields, table->count, name) >= 0 ||
+           fb_field_find(table->read_only, table->read_only_count, name) >= 0 ||
+           (table->mode != FB_BODY_EACH && fb_slice_is(name, own_id_name(table)));
 }
 
 /* RFC 9110, section 9.3.4: what is sent must be a state of the thing at the path. */
-static void check_id(const fb_args_t *args, const json_t *json, fb_error_t *error)
+static void check_id(const body_table_t *table, fb_slice_t name, const json_t *json,
+                     fb_error_t *error)
 {
-    uint32_t own = args->id_count > 0 ? args->ids[args->id_count - 1] : 0;
+    uint32_t own = table->own_id;
     if (own != 0 && (!json_is_number(json) || json_number_value(json) != own))
-        fb_fail_field(error, FB_INVALID, FB_SLICE("id"), "must be %u, as in the path", own);
+        fb_fail_field(error, FB_INVALID, name, "must be %u, as in the path", own);
 }
 
-static void read_member(fb_args_t *args, const body_table_t *table, fb_slice_t name,
-                        const json_t *json, fb_error_t *error)
+static void read_member(const body_table_t *table, fb_slice_t name, const json_t *json,
+                        fb_value_t *values, fb_error_t *error)
 {
     int index = fb_field_find(table->fields, table->count, name);
     if (index >= 0 && !(table->fields[index].flags & FB_ASSIGNED))
-        fb_field_from_json(&table->fields[index], json, &args->values[index], error);
+        fb_field_from_json(&table->fields[index], json, &values[index], error);
     else if (table->mode != FB_BODY_REPLACE)
         fb_fail_field(error, FB_INVALID, name, "is set by the server");
-    else if (fb_slice_is(name, "id"))
-        check_id(args, json, error);
+    else if (fb_slice_is(name, own_id_name(table)))
+        check_id(table, name, json, error);
+}
+
+static fb_code_t read_object(const body_table_t *table, json_t *object, fb_value_t *values,
+                             fb_error_t *error)
+{
+    const char *name;
+    json_t *json;
+    /* What nobody knows comes first, so that the code does not hang on the order of members. */
+    json_object_foreach(object, name, json)
+    {
+        if (!is_shown(table, fb_slice(name)))
+            fb_fail_field(error, FB_MALFORMED, fb_slice(name), "there is no such member here");
+    }
+    json_object_foreach(object, name, json)
+    {
+        if (is_shown(table, fb_slice(name)))
+            read_member(table, fb_slice(name), json, values, error);
+    }
+    if (error->code == FB_OK && table->mode != FB_BODY_MERGE)
+        check_required(values, table->fields, table->count, error);
+    return error->code;
+}
+
+/* --- bodies that are arrays --------------------------------------------------------------- */
+
+static fb_code_t read_item(const fb_items_t *items, json_t *json, fb_value_t *values,
+                           fb_error_t *error)
+{
+    const body_table_t table = {
+        .fields = items->fields, .count = items->field_count, .mode = FB_BODY_EACH};
+    if (!json_is_object(json))
+        return fb_fail(error, FB_INVALID, "the item is not an object");
+    return read_object(&table, json, values, error);
+}
+
+static fb_code_t read_items(fb_args_t *args, const fb_field_t *fields, unsigned count,
+                            fb_slice_t body, fb_error_t *error)
+{
+    fb_error_t fault; /* of one item: worked out again when it is asked for */
+    size_t index;
+    json_t *json;
+    fb_items_t *items = &args->items;
+    if (fb_json_parse_array(body, &args->body, error) != FB_OK)
+        return error->code;
+    size_t length = json_array_size(args->body);
+    if (length == 0 || length > FB_ITEMS_MAX)
+        return fb_fail(error, FB_INVALID, "the array must have 1 to %d items, not %zu",
+                       FB_ITEMS_MAX, length);
+    *items = (fb_items_t){.fields = fields, .field_count = count, .count = (unsigned)length};
+    items->values = fb_alloc_zero(length * count, sizeof(*items->values));
+    items->is_wrong = fb_alloc_zero(length, sizeof(*items->is_wrong));
+    json_array_foreach(args->body, index, json)
+    {
+        fault.code = FB_OK;
+        items->is_wrong[index] =
+            read_item(items, json, items->values + index * count, &fault) != FB_OK;
+    }
+    return FB_OK;
+}
+
+fb_code_t fb_args_item(const fb_args_t *args, unsigned index, fb_args_t *item, fb_error_t *error)
+{
+    const fb_items_t *items = &args->items;
+    size_t bytes = items->field_count * sizeof(fb_value_t);
+    fb_assert(index < items->count);
+    memcpy(item->ids, args->ids, sizeof(item->ids));
+    item->id_count = args->id_count;
+    item->now = args->now;
+    if (!items->is_wrong[index]) {
+        memcpy(item->values, items->values + (size_t)index * items->field_count, bytes);
+        return FB_OK;
+    }
+    fb_value_t values[FB_FIELDS_MAX] = {0};
+    json_t *json = json_array_get(args->body, index);
+    json_t *id = json_object_get(json, items->fields[0].name);
+    memset(item->values, 0, bytes);
+    error->code = FB_OK;
+    if (id == NULL || fb_field_from_json(&items->fields[0], id, &item->values[0], error) != FB_OK)
+        item->values[0] = (fb_value_t){0};
+    error->code = FB_OK;
+    fb_assert(read_item(items, json, values, error) != FB_OK);
+    return error->code;
 }
 
 fb_code_t fb_args_read_body(fb_args_t *args, const fb_field_t *fields, unsigned count,
                             const fb_field_t *read_only, unsigned read_only_count,
                             fb_body_mode_t mode, fb_slice_t body, fb_error_t *error)
 {
-    const body_table_t table = {fields, count, read_only, read_only_count, mode};
-    const char *name;
-    json_t *json;
+    const body_table_t table = {
+        .fields = fields,
+        .count = count,
+        .read_only = read_only,
+        .read_only_count = read_only_count,
+        .mode = mode,
+        .own_id = args->id_count > 0 ? args->ids[args->id_count - 1] : 0,
+    };
     fb_assert(count <= FB_FIELDS_MAX);
+    if (mode == FB_BODY_EACH)
+        return read_items(args, fields, count, body, error);
     fb_code_t code = fb_json_parse_object(body, &args->body, error);
-    if (code != FB_OK)
-        return code;
-    /* What nobody knows comes first, so that the code does not hang on the order of members. */
-    json_object_foreach(args->body, name, json)
-    {
-        if (!is_shown(&table, fb_slice(name)))
-            fb_fail_field(error, FB_MALFORMED, fb_slice(name), "there is no such member here");
-    }
-    json_object_foreach(args->body, name, json)
-    {
-        if (is_shown(&table, fb_slice(name)))
-            read_member(args, &table, fb_slice(name), json, error);
-    }
-    if (error->code == FB_OK && mode != FB_BODY_MERGE)
-        check_required(args, fields, count, error);
-    return error->code;
+    return code == FB_OK ? read_object(&table, args->body, args->values, error) : code;
 }

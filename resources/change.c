@@ -70,6 +70,16 @@ static void encode_values(const fb_op_t *op, fb_buffer_t *payload)
     fb_buffer_dispose(&text);
 }
 
+/* A row with a history says where it is appended, and when. */
+static void encode_history(const fb_op_t *op, fb_buffer_t *payload)
+{
+    const fb_resource_t *resource = fb_registry_resource(op->subject);
+    if (resource->history == NULL || op->values[resource->history_at].null)
+        return;
+    fb_buffer_printf(payload, ",\"%s\",", resource->history);
+    fb_buffer_put_i64(payload, op->values[resource->history_at].number);
+}
+
 static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
 {
     switch (op->kind) {
@@ -77,6 +87,7 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
         fb_buffer_printf(payload, "[\"put\",\"%s\",%u,",
                          fb_registry_resource(op->subject)->row_name, op->id);
         encode_values(op, payload);
+        encode_history(op, payload);
         fb_buffer_put_char(payload, ']');
         break;
     case FB_OP_DELETE:
@@ -91,14 +102,19 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
     }
 }
 
-void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload)
+void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload)
 {
-    fb_buffer_put_char(payload, '[');
     for (size_t i = 0; i < change->count; i++) {
         if (i > 0)
             fb_buffer_put_char(payload, ',');
         encode_op(&change->ops[i], payload);
     }
+}
+
+void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload)
+{
+    fb_buffer_put_char(payload, '[');
+    fb_change_encode_ops(change, payload);
     fb_buffer_put_char(payload, ']');
 }
 
@@ -135,6 +151,20 @@ static bool decode_values(const fb_resource_t *resource, json_t *object, fb_valu
     return found == json_object_size(object);
 }
 
+/* What the operation says of its history must be what the row says. A log that was written before
+ * the family had one says nothing. */
+static bool decode_history(const fb_resource_t *resource, const json_t *item,
+                           const fb_value_t *values)
+{
+    if (json_array_size(item) == 4)
+        return true;
+    const json_t *at = json_array_get(item, 5);
+    return json_array_size(item) == 6 && resource->history != NULL &&
+           fb_slice_is(string_at(item, 4), resource->history) && json_is_integer(at) &&
+           !values[resource->history_at].null &&
+           json_integer_value(at) == values[resource->history_at].number;
+}
+
 static bool decode_row_op(fb_change_t *change, const json_t *item)
 {
     fb_value_t values[FB_FIELDS_MAX];
@@ -146,10 +176,11 @@ static bool decode_row_op(fb_change_t *change, const json_t *item)
         fb_change_delete(change, (unsigned)family, id);
         return json_array_size(item) == 3;
     }
-    if (!decode_values(fb_registry_resource((unsigned)family), json_array_get(item, 3), values))
+    const fb_resource_t *resource = fb_registry_resource((unsigned)family);
+    if (!decode_values(resource, json_array_get(item, 3), values))
         return false;
     fb_change_put(change, (unsigned)family, id, values);
-    return json_array_size(item) == 4;
+    return decode_history(resource, item, values);
 }
 
 static bool decode_days(fb_change_t *change, const json_t *item)

@@ -9,7 +9,9 @@
 
 bool fb_events_reach(const fb_events_t *events, fb_event_mark_t mark)
 {
-    return mark.revision >= events->from_revision;
+    /* Of the first revision that is not whole here, some of the last events may be missing too. */
+    return mark.revision > events->from_revision ||
+           (mark.revision == events->from_revision && mark.place == FB_EVENT_PLACE_END);
 }
 
 const fb_event_t *fb_events_get(const fb_events_t *events, uint64_t number)
@@ -20,8 +22,7 @@ const fb_event_t *fb_events_get(const fb_events_t *events, uint64_t number)
 
 static bool is_behind(const fb_event_t *event, fb_event_mark_t mark)
 {
-    return event->revision != mark.revision ? event->revision > mark.revision
-                                            : event->place > mark.place;
+    return fb_event_mark_is_before(mark, (fb_event_mark_t){event->revision, event->place});
 }
 
 uint64_t fb_events_after(const fb_events_t *events, fb_event_mark_t mark)
@@ -43,10 +44,72 @@ fb_event_mark_t fb_event_mark(const fb_event_t *event)
     return (fb_event_mark_t){event->revision, place};
 }
 
+/* Is this row in the event's text? */
+static bool shows(const fb_event_t *event, const fb_row_t *row)
+{
+    const fb_resource_t *resource = fb_registry_resource(event->family);
+    fb_slice_t head = fb_row_json_head(row, resource->field_count);
+    fb_slice_t tail = fb_row_json_tail(row, resource->field_count);
+    const char *data = event->text + strlen("event: ") + strlen(resource->topic) + 1;
+    fb_assert(memcmp(data, "data: ", 6) == 0);
+    data += 6;
+    const char *end = rawmemchr(data, '\n');
+    return head.len + tail.len <= (size_t)(end - data) && memcmp(data, head.at, head.len) == 0 &&
+           memcmp(end - tail.len, tail.at, tail.len) == 0;
+}
+
 bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event)
 {
     const fb_row_t *row = fb_snapshot_row(snapshot, event->family, event->id);
-    return row == NULL ? event->deleted : !event->deleted && row->changed == event->changed;
+    if (row == NULL || event->deleted)
+        return row == NULL && event->deleted;
+    /* Of several changes in one snapshot each has its serial. */
+    return row->changed == event->changed && shows(event, row);
+}
+
+/* --- tokens ------------------------------------------------------------------------------ */
+
+bool fb_event_token_read(fb_slice_t text, fb_event_token_t *token)
+{
+    uint64_t place = FB_EVENT_PLACE_END;
+    if (text.len < FB_EPOCH_BYTES + 2 || text.at[FB_EPOCH_BYTES] != '.')
+        return false;
+    for (size_t i = 0; i < FB_EPOCH_BYTES; i++) {
+        char c = text.at[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        token->epoch[i] = c;
+    }
+    token->epoch[FB_EPOCH_BYTES] = '\0';
+    fb_slice_t digits = {text.at + FB_EPOCH_BYTES + 1, text.len - FB_EPOCH_BYTES - 1};
+    const char *dot = memchr(digits.at, '.', digits.len);
+    if (dot != NULL) {
+        fb_slice_t last = {dot + 1, (size_t)(digits.at + digits.len - (dot + 1))};
+        digits.len = (size_t)(dot - digits.at);
+        if (!fb_slice_to_u64(last, FB_EVENT_PLACE_END - 1, &place) || place == 0)
+            return false;
+    }
+    token->mark.place = (uint32_t)place;
+    return fb_slice_to_u64(digits, INT64_MAX, &token->mark.revision);
+}
+
+void fb_event_token_put(const char *epoch, fb_event_mark_t mark, fb_buffer_t *text)
+{
+    fb_buffer_printf(text, "%s.%llu", epoch, (unsigned long long)mark.revision);
+    if (mark.place != FB_EVENT_PLACE_END)
+        fb_buffer_printf(text, ".%u", mark.place);
+}
+
+const char *fb_event_epoch(const fb_position_t *position, uint64_t revision)
+{
+    const char *epoch = position->epoch;
+    for (unsigned i = 0; i < FB_FORMER_MAX; i++) {
+        const fb_former_t *former = &position->former[i];
+        if (former->epoch[0] == '\0' || revision > former->until)
+            break;
+        epoch = former->epoch;
+    }
+    return epoch;
 }
 
 /* --- their texts ------------------------------------------------------------------------- */
@@ -54,8 +117,15 @@ bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event)
 void fb_event_put(const fb_snapshot_t *snapshot, unsigned family, uint32_t id, uint64_t revision,
                   uint32_t place, fb_buffer_t *text)
 {
+    fb_event_put_row(snapshot, family, id, fb_snapshot_row(snapshot, family, id),
+                     snapshot->position.epoch, revision, place, text);
+}
+
+void fb_event_put_row(const fb_snapshot_t *snapshot, unsigned family, uint32_t id,
+                      const fb_row_t *row, const char *epoch, uint64_t revision, uint32_t place,
+                      fb_buffer_t *text)
+{
     const fb_resource_t *resource = fb_registry_resource(family);
-    const fb_row_t *row = fb_snapshot_row(snapshot, family, id);
     fb_buffer_put_literal(text, "event: ");
     fb_buffer_put_text(text, resource->topic);
     fb_buffer_put_literal(text, "\ndata: ");
@@ -63,8 +133,7 @@ void fb_event_put(const fb_snapshot_t *snapshot, unsigned family, uint32_t id, u
         fb_put_row(snapshot, family, row, text);
     else
         fb_buffer_printf(text, "{\"%s\":%u,\"deleted\":true}", fb_resource_id_name(resource), id);
-    fb_buffer_printf(text, "\nid: %s.%llu.%u\n\n", snapshot->position.epoch,
-                     (unsigned long long)revision, place);
+    fb_buffer_printf(text, "\nid: %s.%llu.%u\n\n", epoch, (unsigned long long)revision, place);
 }
 
 size_t fb_event_end_revision(char *text, size_t len)

@@ -111,6 +111,23 @@ static fb_code_t read_date(const fb_field_t *field, fb_slice_t text, fb_code_t s
     return check_number(field, day, error);
 }
 
+static fb_code_t read_instant(const fb_field_t *field, fb_slice_t text, fb_value_t *value,
+                              fb_error_t *error)
+{
+    switch (fb_instant_read(text, &value->number)) {
+    case FB_DATE_OK:
+        break;
+    case FB_DATE_SHAPE:
+        return fb_fail_field(error, FB_MALFORMED, name_of(field),
+                             "must be an instant of the form YYYY-MM-DDTHH:MM:SS, with Z or an "
+                             "offset like %%2B01:00 behind it");
+    case FB_DATE_NO_SUCH_DAY:
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "%.*s is not an instant of the calendar", FB_PRINT(text));
+    }
+    return check_number(field, value->number, error);
+}
+
 static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *value,
                             fb_error_t *error)
 {
@@ -219,9 +236,10 @@ fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value
         if (value->number || fb_slice_is(text, "false"))
             return FB_OK;
         break;
-    case FB_KIND_MONEY:
     case FB_KIND_INSTANT:
-        fb_assert(field->kind != FB_KIND_MONEY && field->kind != FB_KIND_INSTANT);
+        return read_instant(field, text, value, error);
+    case FB_KIND_MONEY:
+        fb_assert(field->kind != FB_KIND_MONEY);
     }
     return fb_fail_field(error, FB_MALFORMED, name_of(field), "must be %s",
                          kind_expected(field->kind));

@@ -28,6 +28,7 @@ enum {
     FB_UNIQUE = 1 << 4,    /* index: text -> the one row that has it */
     FB_FACET = 1 << 5,     /* index: text -> the set of rows that have it */
     FB_PARENT = 1 << 6,    /* index: the id of another row -> the rows that belong to it */
+    FB_OWN_ID = 1 << 7,    /* of a body: what the JSON calls the id of the path, if not "id" */
 };
 
 #define FB_FIELDS_MAX 16

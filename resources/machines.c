@@ -2,6 +2,7 @@
 #include "resources/machines.h"
 
 #include "resources/cursor.h"
+#include "resources/equipment.h"
 #include "resources/listing.h"
 #include "resources/maintenance.h"
 
@@ -127,20 +128,12 @@ enum { LIST_TYPE, LIST_STATUS, LIST_LIMIT, LIST_CURSOR };
 
 static const fb_field_t list_query[] = {
     [LIST_TYPE] = FB_TYPE_FIELD,
-    [LIST_STATUS] = {"status", "only machines in this state: green, yellow or red", 1, 16,
-                     FB_KIND_TEXT, 0},
+    [LIST_STATUS] = FB_STATUS_FIELD,
     [LIST_LIMIT] = FB_LIMIT_FIELD,
     [LIST_CURSOR] = FB_CURSOR_FIELD,
 };
 
 static const fb_view_t views[2];
-
-static fb_code_t check_status(fb_slice_t status, fb_error_t *error)
-{
-    if (fb_slice_is(status, "green") || fb_slice_is(status, "yellow") || fb_slice_is(status, "red"))
-        return FB_OK;
-    return fb_fail_field(error, FB_INVALID, FB_SLICE("status"), "must be green, yellow or red");
-}
 
 static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *args,
                              fb_buffer_t *body, fb_error_t *error)
@@ -149,11 +142,8 @@ static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *arg
     fb_bitmap_filter_t filter;
     if (fb_machines_filter(snapshot, &args->values[LIST_TYPE], &filter, error) != FB_OK)
         return error->code;
-    if (status->given && check_status(status->text, error) != FB_OK)
+    if (status->given && fb_equipment_find(snapshot, status->text, &filter.all, error) != FB_OK)
         return error->code;
-    /* No state of a machine has been reported yet, so none is in this one. */
-    if (status->given)
-        filter.all = &no_machines;
     fb_page_t page;
     if (fb_page_find(snapshot, FB_MACHINES, &filter, &views[0], args, false, &page, error) != FB_OK)
         return error->code;
@@ -166,8 +156,9 @@ static fb_code_t render_list(const fb_snapshot_t *snapshot, const fb_args_t *arg
 
 static uint64_t stamp_list(const fb_snapshot_t *snapshot, const fb_args_t *args)
 {
-    (void)args;
-    return fb_machines_changed(snapshot);
+    uint64_t machines = fb_machines_changed(snapshot);
+    uint64_t states = snapshot->families[FB_EQUIPMENT].changed;
+    return args->values[LIST_STATUS].given ? latest(machines, states) : machines;
 }
 
 static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,
@@ -278,6 +269,7 @@ static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *arg
     if (code != FB_OK)
         return code;
     fb_maintenance_end_all(snapshot, row->id, &plan->change);
+    fb_equipment_retire(snapshot, row->id, &plan->change);
     fb_change_delete(&plan->change, FB_MACHINES, row->id);
     return FB_OK;
 }

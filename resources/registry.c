@@ -9,6 +9,7 @@ static const fb_resource_t *const resources[] = {
     [FB_MACHINES] = &fb_machines,
     [FB_MAINTENANCE] = &fb_maintenance,
     [FB_AVAILABILITY] = &fb_availability,
+    [FB_EQUIPMENT] = &fb_equipment,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");

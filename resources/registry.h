@@ -9,12 +9,14 @@ typedef enum {
     FB_MACHINES,
     FB_MAINTENANCE,
     FB_AVAILABILITY,
+    FB_EQUIPMENT,
     FB_FAMILY_COUNT,
 } fb_family_id_t;
 
 extern const fb_resource_t fb_machines;
 extern const fb_resource_t fb_maintenance;
 extern const fb_resource_t fb_availability;
+extern const fb_resource_t fb_equipment;
 
 unsigned fb_registry_count(void);
 const fb_resource_t *fb_registry_resource(unsigned family);

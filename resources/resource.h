@@ -30,6 +30,8 @@ typedef enum {
     FB_ANSWER_CREATED, /* with Location, and what `shows` renders */
     FB_ANSWER_SHOWN,   /* with what `shows` renders */
     FB_ANSWER_EMPTY,
+    FB_ANSWER_RESULTS, /* FB_BODY_EACH: with one result an item, in their order: what `shows`
+                          renders, or the item's error */
 } fb_answer_t;
 
 /* What a command plans: the change, and the thing it is about. */
@@ -38,7 +40,9 @@ typedef struct {
     uint32_t ids[FB_PATH_IDS_MAX]; /* the {id}s of the path that shows it afterwards */
 } fb_plan_t;
 
-/* A write: a pure function from a snapshot and arguments to a change, or to an error. */
+/* A write: a pure function from a snapshot and arguments to a change, or to an error. With
+ * FB_BODY_EACH the writer calls `plan` for each item, upon the ones before it: all that succeed are
+ * one change, and what fails leaves the others as they are. */
 typedef struct {
     const char *method;
     const char *path;
@@ -58,7 +62,7 @@ typedef struct {
 typedef struct {
     const char *name;         /* label of the metrics */
     const char *row_name;     /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
-                                 that exist is that with an "s". NULL: it has no rows */
+                                 that exist has its plural (base/plural.h). NULL: no rows */
     const char *id_name;      /* of the id in the JSON; NULL: "id" */
     const char *topic;        /* of its events; NULL: it has none */
     const char *history;      /* each put is also appended to fb:{f}:HISTORY:ID; NULL: it is not */

@@ -224,6 +224,16 @@ static void put_loops(fb_buffer_t *out, const fb_server_t *server)
         {"fleetbit_memo_bytes", "gauge", "Bytes of the memos.", SUM(memo_bytes)},
         {"fleetbit_memo_limit_bytes", "gauge", "How many they may have: memo.bytes of each loop.",
          (double)server->memo_bytes_max * server->loop_count},
+        {"fleetbit_stream_clients", "gauge", "Event streams that are open.", SUM(stream_clients)},
+        {"fleetbit_stream_events_total", "counter", "Events that streams were sent.",
+         SUM(stream_events)},
+        {"fleetbit_stream_conflated_total", "counter",
+         "Events that streams were not sent, since they were slow and newer ones followed.",
+         SUM(stream_conflated)},
+        {"fleetbit_stream_resyncs_total", "counter",
+         "Streams that were told to read everything anew.", SUM(stream_resyncs)},
+        {"fleetbit_stream_catch_ups_total", "counter", "Streams that had to read the log in Redis.",
+         SUM(stream_catch_ups)},
     };
 #undef SUM
     put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));

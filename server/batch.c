@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "resources/registry.h"
 #include "server/fleet_internal.h"
+#include "server/problem.h"
 
 #define ENTRIES_MIN 4 /* room at first */
 
@@ -99,12 +100,20 @@ static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, cons
         fb_registry_put_path(&write->location, command->shows->path, plan->ids);
 }
 
-static uint64_t days_of(const fb_change_t *change)
+static void count_ops(fb_batch_t *batch, const fb_change_t *change)
 {
-    uint64_t days = 0;
-    for (size_t i = 0; i < change->count; i++)
-        days += change->ops[i].kind == FB_OP_DAYS ? change->ops[i].days : 0;
-    return days;
+    for (size_t i = 0; i < change->count; i++) {
+        if (change->ops[i].kind == FB_OP_DAYS)
+            batch->days += change->ops[i].days;
+        else
+            batch->rows++;
+    }
+}
+
+bool fb_batch_is_full(const fb_batch_t *batch)
+{
+    return batch->days >= FB_BATCH_DAYS_MAX || batch->rows >= FB_BATCH_ROWS_MAX ||
+           batch->bytes >= FB_BATCH_BYTES_MAX;
 }
 
 static void make_room(fb_batch_t *batch)
@@ -116,42 +125,131 @@ static void make_room(fb_batch_t *batch)
     batch->payloads = fb_realloc(batch->payloads, batch->capacity * sizeof(*batch->payloads));
 }
 
-static void add_entry(fb_batch_t *batch, uint32_t author, const fb_change_t *change)
+/* The stage goes on to the next revision, whose change is to be added in parts. */
+static void begin_revision(fb_batch_t *batch)
 {
     fb_position_t position = fb_stage_view(batch->stage)->position;
+    position.revision++;
+    fb_stage_set_position(batch->stage, &position);
     make_room(batch);
+    batch->payloads[batch->count] = (fb_buffer_t){0};
+    fb_buffer_put_char(&batch->payloads[batch->count], '[');
+}
+
+/* Its texts may be borrowed from the rows that it replaces: so they are written before. */
+static void add_part(fb_batch_t *batch, const fb_change_t *part)
+{
+    fb_buffer_t *payload = &batch->payloads[batch->count];
+    if (payload->len > 1 && part->count > 0)
+        fb_buffer_put_char(payload, ',');
+    fb_change_encode_ops(part, payload);
+    count_ops(batch, part);
+    fb_stage_apply_part(batch->stage, part);
+}
+
+static void end_revision(fb_batch_t *batch, uint32_t author)
+{
+    fb_position_t position = fb_stage_view(batch->stage)->position;
     fb_entry_t *entry = &batch->entries[batch->count];
     fb_buffer_t *payload = &batch->payloads[batch->count];
-    *payload = (fb_buffer_t){0};
     batch->count++;
-    batch->days += days_of(change);
-    fb_change_encode(change, payload);
+    fb_buffer_put_char(payload, ']');
+    batch->bytes += payload->len;
     random_command(batch, author, entry->command);
     entry->payload = fb_buffer_slice(payload);
-    entry->revision = ++position.revision;
+    entry->revision = position.revision;
     fb_chain_next(position.chain, entry->command, entry->payload, entry->chain);
     memcpy(position.chain, entry->chain, sizeof(position.chain));
-    fb_stage_set_position(batch->stage, &position);
-    fb_stage_apply(batch->stage, change);
+    fb_stage_apply_end(batch->stage);
     fb_fleet_sum_text(fb_stage_view(batch->stage), entry->sum);
     memcpy(position.sum, entry->sum, sizeof(position.sum));
     fb_stage_set_position(batch->stage, &position);
 }
 
-static void plan_write(fb_batch_t *batch, uint32_t author, fb_write_t *write)
+static void plan_one(fb_batch_t *batch, uint32_t author, fb_write_t *write)
 {
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
     fb_plan_t plan = {0};
-    reset_answer(write);
-    write->position = snapshot->position;
-    fb_code_t code = check_if_match(snapshot, write, &write->error);
-    if (code == FB_OK)
-        code = write->command->plan(snapshot, &write->args, &plan, &write->error);
-    if (code == FB_OK) {
-        add_entry(batch, author, &plan.change);
+    if (write->command->plan(snapshot, &write->args, &plan, &write->error) == FB_OK) {
+        begin_revision(batch);
+        add_part(batch, &plan.change);
+        end_revision(batch, author);
         render_answer(snapshot, write, &plan);
     }
     fb_change_dispose(&plan.change);
+}
+
+/* --- a write of many items ----------------------------------------------------------------- */
+
+static void put_failure(const fb_write_t *write, const fb_args_t *item, const fb_error_t *error,
+                        fb_buffer_t *body)
+{
+    const fb_value_t *id = &item->values[0];
+    fb_buffer_printf(body, "{\"%s\":", write->args.items.fields[0].name);
+    if (id->given)
+        fb_buffer_put_i64(body, id->number);
+    else
+        fb_buffer_put_literal(body, "null");
+    fb_buffer_put_literal(body, ",\"error\":");
+    fb_problem_put_part(body, error);
+    fb_buffer_put_char(body, '}');
+}
+
+static void put_success(const fb_snapshot_t *snapshot, const fb_command_t *command,
+                        const fb_plan_t *plan, fb_buffer_t *body)
+{
+    fb_args_t shown = {.id_count = FB_PATH_IDS_MAX};
+    fb_error_t error;
+    error.code = FB_OK;
+    memcpy(shown.ids, plan->ids, sizeof(shown.ids));
+    fb_assert(command->shows->render(snapshot, &shown, body, &error) == FB_OK);
+}
+
+/* All items that can be planned are one change; where there are none, nothing is committed. Each
+ * result is what the item leaves behind, before the next one comes. */
+static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
+{
+    const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
+    fb_plan_t plan = {0};
+    fb_args_t item = {0};
+    bool begun = false;
+    fb_buffer_put_literal(&write->body, "{\"results\":[");
+    for (unsigned i = 0; i < write->args.items.count; i++) {
+        fb_error_t error;
+        error.code = FB_OK; /* without a code, its texts say nothing */
+        plan.change.count = 0;
+        fb_code_t code = fb_args_item(&write->args, i, &item, &error);
+        if (code == FB_OK)
+            code = write->command->plan(snapshot, &item, &plan, &error);
+        fb_buffer_put_text(&write->body, i > 0 ? "," : "");
+        if (code != FB_OK) {
+            put_failure(write, &item, &error, &write->body);
+            continue;
+        }
+        if (!begun)
+            begin_revision(batch);
+        begun = true;
+        add_part(batch, &plan.change);
+        put_success(snapshot, write->command, &plan, &write->body);
+    }
+    fb_buffer_put_literal(&write->body, "]}");
+    if (begun)
+        end_revision(batch, author);
+    write->position = snapshot->position;
+    fb_change_dispose(&plan.change);
+}
+
+static void plan_write(fb_batch_t *batch, uint32_t author, fb_write_t *write)
+{
+    const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
+    reset_answer(write);
+    write->position = snapshot->position;
+    if (check_if_match(snapshot, write, &write->error) != FB_OK)
+        return;
+    if (write->command->body_mode == FB_BODY_EACH)
+        plan_items(batch, author, write);
+    else
+        plan_one(batch, author, write);
 }
 
 void fb_batch_begin(fb_batch_t *batch, const fb_snapshot_t *base)
@@ -167,7 +265,7 @@ size_t fb_batch_add(fb_batch_t *batch, uint32_t author, fb_write_t *const *write
 {
     fb_instant_t now = fb_clock_now();
     size_t taken = 0;
-    while (taken < count && batch->days < FB_BATCH_DAYS_MAX) {
+    while (taken < count && !fb_batch_is_full(batch)) {
         fb_write_t *write = writes[taken++];
         if (batch->planned++ == 0)
             batch->first = write;

@@ -12,7 +12,9 @@
  *
  * What it begins from is the current snapshot, or the stage of a batch that is under way: such a
  * plan holds only if that one lands. */
-#define FB_BATCH_DAYS_MAX 100000 /* bits that it sets or clears: Redis does nothing meanwhile */
+#define FB_BATCH_DAYS_MAX  100000             /* bits that it sets or clears, */
+#define FB_BATCH_ROWS_MAX  5000               /* rows that it puts or deletes: Redis does nothing */
+#define FB_BATCH_BYTES_MAX ((size_t)16 << 20) /* else meanwhile; and their payloads */
 
 #define FB_BATCH_RANDOM_BYTES ((FB_COMMAND_BYTES - FB_AUTHOR_BYTES) / 2) /* of a command id */
 #define FB_BATCH_RANDOMS      20                                         /* drawn at a time */
@@ -27,14 +29,18 @@ typedef struct {
     fb_buffer_t *payloads;  /* those of the entries */
     size_t count, capacity;
     uint64_t days; /* bits of days that the entries touch */
+    uint64_t rows; /* rows that they touch */
+    size_t bytes;  /* of their payloads */
     uint8_t random[FB_BATCH_RANDOMS][FB_BATCH_RANDOM_BYTES];
     size_t random_left; /* of these, not used yet */
 } fb_batch_t;
 
 /* `base` is borrowed until the batch is settled or disposed. */
 void fb_batch_begin(fb_batch_t *batch, const fb_snapshot_t *base);
-/* Plans more writes, and renders their answers; `author` signs them. Ends early once the batch
- * touches FB_BATCH_DAYS_MAX: how many it took. */
+/* Has it reached one of its bounds? */
+bool fb_batch_is_full(const fb_batch_t *batch);
+/* Plans more writes, and renders their answers; `author` signs them. Ends early once the batch is
+ * full: how many it took. */
 size_t fb_batch_add(fb_batch_t *batch, uint32_t author, fb_write_t *const *writes, size_t count);
 /* Also of one that was never begun. */
 void fb_batch_dispose(fb_batch_t *batch);

@@ -235,7 +235,7 @@ static fb_code_t commit_some(fb_fleet_t *fleet, fb_write_t *const *writes, size_
 
 bool fb_fleet_may_plan_ahead(const fb_fleet_t *fleet)
 {
-    return fleet->under_way != NULL && fleet->ahead.days < FB_BATCH_DAYS_MAX &&
+    return fleet->under_way != NULL && !fb_batch_is_full(&fleet->ahead) &&
            fb_turns_is_alone(&fleet->turns, fb_clock_monotonic_ns());
 }
 

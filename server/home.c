@@ -20,6 +20,8 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
         .fleet = options->fleet,
         .timeout_ms = (unsigned)options->redis_timeout_ms,
         .log_length = options->redis_log_length,
+        .history_length = options->history_length,
+        .history_age_ms = options->history_age_ms,
         .is_private = options->redis == NULL,
     };
     code = fb_store_redis_create(&home->store, &store, error);

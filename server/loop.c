@@ -13,7 +13,9 @@
 #include "base/memory.h"
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
+#include "server/history.h"
 #include "server/library_errors.h"
+#include "server/stream.h"
 
 #define SWEEP_MS       1000
 #define LEAVE_TURN_MS  20   /* how often connections are looked at while it leaves and drains */
@@ -236,6 +238,7 @@ static void init(fb_loop_t *loop)
     h2o_multithread_register_receiver(loop->context.queue, &loop->reads, fb_readers_on_done);
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
     fb_parking_init(&loop->parking);
+    h2o_linklist_init_anchor(&loop->histories);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
     limits.request_ms = server->request_ms;
     limits.stall_ms = server->stall_ms;
@@ -259,6 +262,9 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
+    if (loop->streams != NULL)
+        wait_ms = fb_streams_wait_ms(loop, wait_ms);
+    wait_ms = fb_history_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
     fb_count(&loop->metrics.turns_total, 1);
     uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
@@ -266,8 +272,11 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     if (loop->parking.is_active)
         fb_parking_turn(loop, is_new, compared_ms);
     uint64_t now_ms = fb_clock_monotonic_ms();
+    fb_history_turn(loop, now_ms);
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
+    if (loop->streams != NULL)
+        fb_streams_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)
         return;
     *swept_ms = now_ms;
@@ -289,6 +298,8 @@ static void dispose(fb_loop_t *loop)
         return;
     }
     fb_conns_dispose(&loop->conns);
+    if (loop->streams != NULL)
+        fb_streams_destroy(loop);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->answers);
     h2o_multithread_unregister_receiver(loop->context.queue, &loop->reads);
     h2o_evloop_t *evloop = loop->context.loop;

@@ -33,6 +33,7 @@
 #define FB_REVISION_BYTES_MAX FB_HEAD_REVISION_MAX
 
 typedef struct fb_server fb_server_t;
+typedef struct fb_streams fb_streams_t;
 
 typedef struct fb_loop {
     fb_server_t *server;
@@ -54,6 +55,7 @@ typedef struct fb_loop {
     fb_heads_t heads; /* of its revision, or of none */
     fb_memo_t *memo;
     fb_parking_t parking;
+    fb_streams_t *streams; /* NULL: there was never one */
     fb_conns_t conns;
     fb_access_ring_t *accesses; /* NULL: there is no access log */
     size_t connections_max;
@@ -62,6 +64,7 @@ typedef struct fb_loop {
     uint64_t request_state;             /* of request ids */
     h2o_multithread_receiver_t answers; /* of writes */
     h2o_multithread_receiver_t reads;   /* of Redis, by the readers */
+    h2o_linklist_t histories;           /* that are waited for: server/history.h */
 } fb_loop_t;
 
 /* What all loops share. Written before the loops start, but for the atomics. */
@@ -80,6 +83,9 @@ struct fb_server {
     fb_log_length_t log_length; /* of the loop that has it */
     size_t connections_max;
     size_t body_bytes_max, memo_bytes_max, writer_queue_max;
+    size_t streams_max;
+    atomic_size_t streams;     /* of all loops */
+    uint64_t redis_timeout_ms; /* of a call */
     uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
     atomic_bool leaving;

@@ -59,6 +59,7 @@ typedef struct {
     fb_counter_t clock; /* of its thread */
     fb_counter_t turns_total;
     fb_counter_t connections_total;
+    fb_counter_t stream_clients, stream_events, stream_conflated, stream_resyncs, stream_catch_ups;
     fb_counter_t memo_hits, memo_misses, memo_stale, memo_evicted, memo_entries, memo_bytes;
 } fb_loop_metrics_t;
 

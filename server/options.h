@@ -11,7 +11,7 @@
  * in text may carry k, M or G (of 1,024). */
 #define FB_LISTEN_MAX   8
 #define FB_TYPES_MAX    256
-#define FB_SETTINGS_MAX 32
+#define FB_SETTINGS_MAX 48
 #define FB_VERIFY_MAX   64
 
 /* Where a setting came from; the strongest last. */
@@ -46,11 +46,14 @@ typedef struct {
     uint64_t limits_lame_duck_ms;    /* limits.lame_duck: from SIGTERM on all is still served; 0s */
     uint64_t limits_drain_ms;        /* limits.drain_timeout: from then to the end; 10s */
     uint64_t limits_min_revision_ms; /* limits.min_revision_wait: for a revision; 1s */
+    uint64_t limits_streams;         /* limits.streams: event streams at once; 20000 */
     uint64_t memo_bytes;             /* memo.bytes: finished answers, each loop; 64M */
     uint64_t writer_queue;           /* writer.queue: writes that wait; 4096 */
     uint64_t writer_deadline_ms;     /* writer.deadline: until a write is given up; 5s */
     uint64_t redis_timeout_ms;       /* redis_timeout: one call; 2s */
     uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
+    uint64_t history_length;         /* history.length: entries a machine keeps; 10000; 0: all */
+    uint64_t history_age_ms;         /* history.age: for how long; 0s: for ever */
     bool require_fsync;              /* require: "fsync" or "none"; none */
     char *redis_server;              /* redis_server: the program; redis-server */
     /* seed alone */

@@ -93,13 +93,24 @@ static void put_fields(fb_buffer_t *body, const fb_error_t *error)
     fb_buffer_put_char(body, ']');
 }
 
-void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id)
+static void put_members(fb_buffer_t *body, const fb_error_t *error)
 {
     fb_buffer_printf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
                      fb_code_name(error->code), fb_code_title(error->code),
                      fb_status_of_code(error->code).code);
     fb_json_put_string(body, fb_slice(error->detail));
     put_fields(body, error);
+}
+
+void fb_problem_put_part(fb_buffer_t *body, const fb_error_t *error)
+{
+    put_members(body, error);
+    fb_buffer_put_char(body, '}');
+}
+
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id)
+{
+    put_members(body, error);
     fb_buffer_put_literal(body, ",\"request_id\":");
     fb_json_put_string(body, request_id);
     fb_buffer_put_char(body, '}');

@@ -26,5 +26,8 @@ fb_status_t fb_status_of_code(fb_code_t code);
 /* After how many seconds a client may try again; 0: the code says nothing of that. */
 unsigned fb_problem_retry_after_s(fb_code_t code);
 
+/* Appends the error of one part of a request that succeeded otherwise, as fb_problem_put has it,
+ * but for the request's id. */
+void fb_problem_put_part(fb_buffer_t *body, const fb_error_t *error);
 /* Appends the error as application/problem+json (RFC 9457). */
 void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id);

@@ -23,6 +23,7 @@ static h2o_iovec_t name_request_id = {H2O_STRLIT("x-request-id")};
 static const h2o_iovec_t name_traceparent = {H2O_STRLIT("traceparent")};
 static const h2o_iovec_t name_min_revision = {H2O_STRLIT("fleetbit-min-revision")};
 static h2o_iovec_t name_retry_after = {H2O_STRLIT("retry-after")};
+static h2o_iovec_t name_buffering = {H2O_STRLIT("x-accel-buffering")};
 static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
 
 static const h2o_iovec_t type_json = {H2O_STRLIT("application/json")};
@@ -271,12 +272,12 @@ static h2o_iovec_t pool_body(h2o_req_t *req, fb_buffer_t *body)
 /* --- replies ----------------------------------------------------------------------------- */
 
 /* A list field may come in several lines (RFC 9110, section 5.3). */
-static bool is_known(h2o_req_t *req, const fb_memo_entry_t *entry)
+static bool is_known(h2o_req_t *req, const char *etag)
 {
     ssize_t at = -1;
     while ((at = h2o_find_header(&req->headers, H2O_TOKEN_IF_NONE_MATCH, at)) >= 0) {
         h2o_iovec_t field = req->headers.entries[at].value;
-        if (fb_etag_matches((fb_slice_t){field.base, field.len}, entry->etag, true))
+        if (fb_etag_matches((fb_slice_t){field.base, field.len}, etag, true))
             return true;
     }
     return false;
@@ -339,13 +340,33 @@ static void send_entry(fb_exchange_t *exchange, const fb_memo_entry_t *entry, bo
 void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)
 {
     h2o_req_t *req = exchange->req;
-    bool known = is_known(req, entry);
+    bool known = is_known(req, entry->etag);
     exchange->route = entry->route;
     h2o_mem_link_shared(&req->pool, entry);
     if (is_usual(exchange))
         send_ready(exchange, entry, known);
     else
         send_entry(exchange, entry, known);
+}
+
+void fb_reply_read(fb_exchange_t *exchange, fb_slice_t revision, fb_buffer_t *body)
+{
+    h2o_req_t *req = exchange->req;
+    char etag[FB_ETAG_BYTES + 1];
+    fb_etag(fb_buffer_slice(body), etag);
+    bool known = is_known(req, etag);
+    begin(exchange, fb_status_of_success(known ? FB_SUCCESS_NOT_MODIFIED : FB_SUCCESS_OK));
+    add(req, &name_revision, h2o_strdup(&req->pool, revision.at, revision.len));
+    add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, etag, FB_ETAG_BYTES));
+    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_cache);
+    if (known) {
+        fb_buffer_dispose(body);
+        finish(exchange, h2o_iovec_init(NULL, 0));
+        return;
+    }
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
+    req->res.content_length = body->len;
+    finish(exchange, pool_body(req, body));
 }
 
 static h2o_iovec_t position_text(h2o_req_t *req, const fb_position_t *position)
@@ -370,7 +391,8 @@ void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
         finish(exchange, h2o_iovec_init(NULL, 0));
         return;
     }
-    add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
+    if (answer != FB_ANSWER_RESULTS) /* of several things: a validator of none */
+        add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
     req->res.content_length = write->body.len;
     finish(exchange, pool_body(req, &write->body));
@@ -386,6 +408,37 @@ void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
     req->res.content_length = body->len;
     finish(exchange, pool_body(req, body));
+}
+
+static void begin_open_end(fb_exchange_t *exchange, const char *content_type)
+{
+    h2o_req_t *req = exchange->req;
+    begin(exchange, fb_status_of_success(FB_SUCCESS_OK));
+    add_revision(exchange);
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf,
+        h2o_iovec_init((char *)(uintptr_t)content_type, strlen(content_type)));
+    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+    add(req, &name_buffering, h2o_iovec_init(H2O_STRLIT("no")));
+}
+
+void fb_reply_begin(fb_exchange_t *exchange, const char *content_type)
+{
+    begin_open_end(exchange, content_type);
+    fb_metrics_request(&exchange->loop->metrics, exchange->route, exchange->req->res.status,
+                       fb_clock_monotonic_ns() - exchange->begun_ns);
+}
+
+void fb_reply_head(fb_exchange_t *exchange, const char *content_type)
+{
+    begin_open_end(exchange, content_type);
+    finish(exchange, h2o_iovec_init(NULL, 0));
+}
+
+void fb_reply_note_end(fb_loop_t *loop, const fb_access_t *access, uint64_t begun_ns)
+{
+    uint64_t ended_ns = fb_clock_monotonic_ns();
+    fb_access_ring_begin(loop->accesses, access);
+    fb_access_ring_end(loop->accesses, ended_ns, ended_ns - begun_ns);
 }
 
 void fb_reply_options(fb_exchange_t *exchange, const char *allow)

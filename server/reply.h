@@ -31,6 +31,10 @@ bool fb_exchange_is_read(const fb_exchange_t *exchange);
  * until it is sent. */
 void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry);
 
+/* The answer of a read that is no entry of the memo, as fb_reply_entry: it shows the fleet at that
+ * revision, at least. The text is copied, the body taken over. */
+void fb_reply_read(fb_exchange_t *exchange, fb_slice_t revision, fb_buffer_t *body);
+
 /* The answer of a write that landed. Takes over the body. */
 void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write);
 
@@ -39,6 +43,14 @@ void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_
 
 /* 204 with the methods that a path takes. `allow` is copied. */
 void fb_reply_options(fb_exchange_t *exchange, const char *allow);
+
+/* An answer without a length, which the caller sends bit by bit: status and header fields. The
+ * request is counted now, with the time until its beginning; nothing is sent yet. */
+void fb_reply_begin(fb_exchange_t *exchange, const char *content_type);
+/* To a HEAD request for such an answer. */
+void fb_reply_head(fb_exchange_t *exchange, const char *content_type);
+/* The line of the access log for such an answer, at its end. */
+void fb_reply_note_end(fb_loop_t *loop, const fb_access_t *access, uint64_t begun_ns);
 
 /* An error. `allow` (NULL: none) is copied. */
 void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const char *allow);

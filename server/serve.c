@@ -111,11 +111,13 @@ static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
     server->body_bytes_max = options->limits_body_bytes;
     server->memo_bytes_max = options->memo_bytes;
     server->writer_queue_max = options->writer_queue;
+    server->redis_timeout_ms = options->redis_timeout_ms;
     server->request_ms = options->limits_request_ms;
     server->idle_ms = options->limits_idle_ms;
     server->stall_ms = options->limits_stall_ms;
     server->drain_ms = options->limits_drain_ms;
     server->lame_duck_ms = options->limits_lame_duck_ms;
+    server->streams_max = options->limits_streams;
     server->min_revision_wait_ms = options->limits_min_revision_ms;
     return FB_OK;
 }

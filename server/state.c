@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/state.h"
 
-#include <stdio.h>
-
+#include "base/plural.h"
 #include "resources/checksum.h"
 
 #define BITMAP_PAGES_MAX 8192 /* hashed for one answer: about a millisecond */
@@ -20,7 +19,7 @@ bool fb_state_family_name(unsigned family, char name[FB_STATE_NAME_BYTES])
 {
     const char *row_name = fb_registry_resource(family)->row_name;
     if (row_name != NULL)
-        snprintf(name, FB_STATE_NAME_BYTES, "%ss", row_name);
+        fb_plural(row_name, name, FB_STATE_NAME_BYTES);
     return row_name != NULL;
 }
 

@@ -132,7 +132,8 @@ static void put_clients(fb_buffer_t *out, const fb_server_t *server)
         fb_conns_counts(&server->loops[i]->conns, &counts);
         connections += counts.open;
     }
-    fb_buffer_printf(out, ",\"clients\":{\"connections\":%llu}", (unsigned long long)connections);
+    fb_buffer_printf(out, ",\"clients\":{\"connections\":%llu,\"streams\":%zu}",
+                     (unsigned long long)connections, atomic_load(&server->streams));
 }
 
 static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer)

@@ -5,8 +5,26 @@
 #include "server/reply.h"
 
 /* Server-sent events (HTML, section 9.2): every change of every family with a topic, from the
- * journal of the snapshot (resources/events.h), or from the log where a client resumes further back.
- * All of it belongs to the loop. */
+ * journal of the snapshot (resources/events.h), or from the log where a client resumes further
+ * back. All of it belongs to the loop.
+ *
+ *     a client    idle ──(events of its topics)──► behind ──(a chunk)──► sending ──► idle, or
+ * behind │  ▲ (not in the    ▼  │ (a page of the log is there) journal)     waits for a page
+ *
+ *     arrives ──► ahead: of a revision, or an epoch, that is not known here yet ──► behind, or
+ * resync
+ *
+ * What is sent is encoded once: events are texts already, a chunk is a run of them for one set of
+ * topics, and all clients that stand at the same place share it. Of a client there is nothing but
+ * its mark and the one chunk that it is being sent. */
 
 /* Answers a view with FB_SOURCE_EVENTS: begins a stream, or refuses it. */
 void fb_stream_answer(fb_exchange_t *exchange, const fb_route_t *route, fb_slice_t query);
+
+/* Between two turns of the loop, where it has streams (`loop->streams`): sends what there is to
+ * send, a bounded part of it. `compared_ms` is the writer's, read before the snapshot was taken. */
+void fb_streams_turn(fb_loop_t *loop, bool is_new_snapshot, uint64_t compared_ms);
+/* How long the next turn may wait, at most `most_ms`. */
+int32_t fb_streams_wait_ms(const fb_loop_t *loop, int32_t most_ms);
+/* The loop ends, and has no stream any more. */
+void fb_streams_destroy(fb_loop_t *loop);

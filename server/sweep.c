@@ -382,6 +382,12 @@ const fb_client_t *fb_conn_client(const fb_conn_t *conn)
     return conn->client != NULL ? conn->client : &nobody;
 }
 
+void fb_conn_shut(fb_conn_t *conn)
+{
+    if (!conn->shut)
+        shut(conn);
+}
+
 bool fb_conn_write_begin(fb_conn_t *conn)
 {
     if (conn->writes >= conn->owner->limits.writes_max)

@@ -94,6 +94,8 @@ void fb_conns_counts(const fb_conns_t *conns, fb_conns_counts_t *counts);
 fb_conn_t *fb_conn_of(h2o_req_t *req);
 /* Its peer; an empty one where nobody asked. */
 const fb_client_t *fb_conn_client(const fb_conn_t *conn);
+/* Shuts it, as the sweep does one that is too slow. Between two turns. */
+void fb_conn_shut(fb_conn_t *conn);
 /* A write of the connection begins; false if it has writes_max of them. Until its end `conn` stays
  * valid, also when the request and the connection are gone. */
 bool fb_conn_write_begin(fb_conn_t *conn);

@@ -148,6 +148,11 @@ def test_a_valid_traceparent_is_in_the_line_and_goes_no_further(own, path):
                               {"x-request-id": "trace-h2", "traceparent": TRACEPARENT})
         assert client.finish(stream).status == 200
     assert line_of(path, "trace-h2")["traceparent"] == TRACEPARENT
+    with Api(own.port) as api:
+        api.send("GET", "/v1/stream", None,
+                 {"X-Request-Id": "trace-stream", "traceparent": TRACEPARENT})
+        time.sleep(0.2)
+    assert line_of(path, "trace-stream")["traceparent"] == TRACEPARENT
 
 
 def test_bytes_that_are_no_text_can_be_had_back(own, path):

@@ -18,8 +18,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("FLEETBIT_BIN") or ROOT / "build" / "release" / "fleetbit").resolve()
-LETTERS = "abcdefghijklm"
+LETTERS = "abcdefghijklmnop"
 SECONDS_MAX = 300
+TRIAL = "--quick", "--rounds", "1"
 NEEDED = ("wrk", "h2load", "redis-server", "redis-benchmark")
 PER_CPU = "requests per second of server CPU"
 YARDSTICK = BINARY.parent / "bench" / "limit"
@@ -44,15 +45,15 @@ def bench(*arguments, folder=None):
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """One very short round of everything: what it printed, and its results without an extension."""
+def trial(tmp_path_factory):
+    """One short round of everything: what it printed, and its results without an extension."""
     for tool in NEEDED:
         if not shutil.which(tool):
             skip_loudly(f"{tool.upper()} IS MISSING: the bench is not tested (./dev install bench)")
     if not YARDSTICK.exists():
         skip_loudly(f"THERE IS NO {YARDSTICK}: the bench is not tested (./dev bench builds it)")
     folder = tmp_path_factory.mktemp("b")
-    ran = bench("--smoke", folder=folder)
+    ran = bench(*TRIAL, folder=folder)
     assert ran.returncode == 0, ran.stderr[-4000:]
     kept, = (folder / "results").glob("*.json")
     return ran, kept, json.loads(kept.read_text())
@@ -69,8 +70,8 @@ def test_a_name_that_there_is_not_is_refused():
     assert ran.returncode == 2 and "--list" in ran.stderr
 
 
-def test_everything_runs_and_is_kept(smoke):
-    _, _, kept = smoke
+def test_everything_runs_and_is_kept(trial):
+    _, _, kept = trial
     listed = [line.split()[0] for line in bench("--list").stdout.splitlines()]
     assert sorted(kept["runs"]) == sorted(listed) and not kept["failed"]
     for name, run in kept["runs"].items():
@@ -82,8 +83,8 @@ def test_everything_runs_and_is_kept(smoke):
             assert (figure["holds"] in (True, False)) == limited, (name, figure)
 
 
-def test_every_peer_is_measured_or_said_to_be_missing(smoke):
-    ran, _, kept = smoke
+def test_every_peer_is_measured_or_said_to_be_missing(trial):
+    ran, _, kept = trial
     figures = kept["runs"]["availability"]["figures"]
     measured = {figure["side"] for figure in figures if figure["what"] == PER_CPU}
     skipped = {skip["peer"] for skip in kept["skipped"] if skip["run"] == "availability"}
@@ -96,10 +97,10 @@ def test_every_peer_is_measured_or_said_to_be_missing(smoke):
                       stacklevel=1)
 
 
-def test_a_peer_that_is_not_installed_is_said_aloud_and_skipped(smoke, tmp_path):
+def test_a_peer_that_is_not_installed_is_said_aloud_and_skipped(trial, tmp_path):
     """nginx and Varnish are daemons, and so are found in no folder but sbin."""
     code = ("import sys, run; run.TOOL_PATH = '/usr/local/bin:/usr/bin:/bin'; "
-            f"sys.argv[1:] = ['--smoke', '--build', {str(BINARY.parent)!r}, '--folder', "
+            f"sys.argv[1:] = [*{list(TRIAL)!r}, '--build', {str(BINARY.parent)!r}, '--folder', "
             f"{str(tmp_path)!r}, 'availability']; sys.exit(run.main())")
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "bench", capture_output=True,
                          text=True, timeout=SECONDS_MAX, check=False, stdin=subprocess.DEVNULL,
@@ -112,15 +113,15 @@ def test_a_peer_that_is_not_installed_is_said_aloud_and_skipped(smoke, tmp_path)
     assert "WITHOUT Varnish" in ran.stderr and "| raw epoll" in ran.stdout
 
 
-def test_the_progress_says_where_it_is(smoke):
-    ran, _, kept = smoke
+def test_the_progress_says_where_it_is(trial):
+    ran, _, kept = trial
     count = len(kept["runs"])
     for number in (1, count):
         assert f"[{number}/{count}] " in ran.stderr
 
 
-def test_the_table_has_every_limit(smoke):
-    _, path, kept = smoke
+def test_the_table_has_every_limit(trial):
+    _, path, kept = trial
     lines = path.with_suffix(".md").read_text().splitlines()
     for run in kept["runs"].values():
         for figure in run["figures"]:
@@ -130,8 +131,8 @@ def test_the_table_has_every_limit(smoke):
     assert len({row.count("|") for row in rows}) == 1 and len(rows) > 20
 
 
-def test_the_plot_shows_us_beside_the_others(smoke):
-    _, path, kept = smoke
+def test_the_plot_shows_us_beside_the_others(trial):
+    _, path, kept = trial
     root = xml.etree.ElementTree.fromstring(path.with_suffix(".svg").read_text())
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     sides = {figure["side"] for figure in kept["runs"]["availability"]["figures"]} - {""}
@@ -139,8 +140,8 @@ def test_the_plot_shows_us_beside_the_others(smoke):
     assert {"h: range", "f: http2", "g: targets-100000"} <= texts
 
 
-def test_the_results_can_be_drawn_anew(smoke, tmp_path):
-    _, path, _ = smoke
+def test_the_results_can_be_drawn_anew(trial, tmp_path):
+    _, path, _ = trial
     copy = shutil.copy(path, tmp_path)
     subprocess.run([sys.executable, ROOT / "bench" / "report.py", copy], check=True,
                    env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
@@ -149,9 +150,9 @@ def test_the_results_can_be_drawn_anew(smoke, tmp_path):
                 == path.with_suffix(extension).read_text())
 
 
-def test_only_what_is_needed_remains(smoke):
+def test_only_what_is_needed_remains(trial):
     """The fleets are gone: they are large."""
-    _, path, _ = smoke
+    _, path, _ = trial
     remaining = {entry.name for entry in path.parents[1].iterdir()}
     assert not remaining & {"many", "few", "empty", "cluster"}
 

@@ -150,6 +150,76 @@ static void only_what_would_be_written_is_read_as_an_instant(void **state)
     assert_int_equal(instant, 1795237567089);
 }
 
+static void an_instant_is_read_as_others_write_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        fb_date_result_t result;
+        fb_instant_t instant;
+    } texts[] = {
+        {"2026-11-21T05:06:07.089Z", FB_DATE_OK, 1795237567089},
+        {"2026-11-21t05:06:07.089z", FB_DATE_OK, 1795237567089},
+        {"2026-11-21T05:06:07Z", FB_DATE_OK, 1795237567000},
+        {"2026-11-21T05:06:07.5Z", FB_DATE_OK, 1795237567500},
+        {"2026-11-21T05:06:07.08999999999Z", FB_DATE_OK, 1795237567089},
+        {"2026-11-21T05:06:07+00:00", FB_DATE_OK, 1795237567000},
+        {"2026-11-21T05:06:07-00:00", FB_DATE_OK, 1795237567000},
+        {"2026-11-21T06:51:07+01:45", FB_DATE_OK, 1795237567000},
+        {"2026-11-21T06:51:07 01:45", FB_DATE_OK, 1795237567000},
+        {"2026-11-20T19:06:07.25-10:00", FB_DATE_OK, 1795237567250},
+        {"2026-11-22T05:05:07+23:59", FB_DATE_OK, 1795237567000},
+        {"1969-12-31T23:59:59.999Z", FB_DATE_OK, -1},
+        {"0000-01-01T00:00:00Z", FB_DATE_OK, -62167219200000},
+        {"", FB_DATE_SHAPE, 0},
+        {"2026-11-21", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07", FB_DATE_SHAPE, 0},
+        {"2026-11-21 05:06:07Z", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06Z", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07.Z", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07,5Z", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07.5", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07ZZ", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07+0100", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07+01", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07+1:000", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06:07*01:00", FB_DATE_SHAPE, 0},
+        {"2026-11-21T05:06: 7Z", FB_DATE_SHAPE, 0},
+        {"2026-11-21T+5:06:07Z", FB_DATE_SHAPE, 0},
+        {"2026-02-29T05:06:07Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2026-11-21T24:00:00Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2026-11-21T05:60:00Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2016-12-31T23:59:60Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2026-11-21T05:06:07+24:00", FB_DATE_NO_SUCH_DAY, 0},
+        {"2026-11-21T05:06:07+01:60", FB_DATE_NO_SUCH_DAY, 0},
+    };
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        fb_instant_t instant = 0;
+        if (fb_instant_read(fb_slice(texts[i].text), &instant) != texts[i].result)
+            fail_msg("%s", texts[i].text);
+        assert_int_equal(instant, texts[i].instant);
+    }
+}
+
+/* The sanitizer sees whether it looks behind the end; what we write is read the same. */
+static void an_instant_cut_anywhere_is_none(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"2026-11-21T05:06:07.089Z", "2026-11-21T05:06:07.089+01:00",
+                                        "2026-11-21T05:06:07-01:00"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        size_t len = strlen(texts[i]);
+        for (size_t cut = 0; cut < len; cut++) {
+            fb_instant_t instant = 5;
+            char *text = malloc(cut > 0 ? cut : 1);
+            memcpy(text, texts[i], cut);
+            assert_int_equal(fb_instant_read((fb_slice_t){text, cut}, &instant), FB_DATE_SHAPE);
+            assert_int_equal(instant, 5);
+            free(text);
+        }
+    }
+}
+
 static void a_changed_byte_makes_another_instant_or_none(void **state)
 {
     (void)state;
@@ -300,6 +370,8 @@ int main(void)
         cmocka_unit_test(what_has_not_the_shape_of_a_date_is_told_apart),
         cmocka_unit_test(an_instant_is_written_as_libc_would),
         cmocka_unit_test(only_what_would_be_written_is_read_as_an_instant),
+        cmocka_unit_test(an_instant_is_read_as_others_write_it),
+        cmocka_unit_test(an_instant_cut_anywhere_is_none),
         cmocka_unit_test(a_changed_byte_makes_another_instant_or_none),
         cmocka_unit_test(the_day_in_berlin_follows_its_law),
         cmocka_unit_test(the_day_in_new_york_follows_its_law),

@@ -17,13 +17,21 @@ typedef struct {
 /* Nobody else writes to it: some tests say so. */
 static bool is_private;
 
+/* What the stores that are made from now on keep of a history. */
+static uint64_t history_length, history_age_ms;
+
 /* The options of the URL are "" or begin with "?". */
 static inline fb_store_t *open_store(const char *fleet, const char *options, unsigned timeout_ms)
 {
     char url[FB_REDIS_URL_TEXT_BYTES + 64];
     fb_store_t *store;
     snprintf(url, sizeof(url), "%s%s", fb_private_redis_url(redis), options);
-    fb_store_redis_options_t with = {url, fleet, timeout_ms, 0, is_private};
+    const fb_store_redis_options_t with = {.url = url,
+                                           .fleet = fleet,
+                                           .timeout_ms = timeout_ms,
+                                           .is_private = is_private,
+                                           .history_length = history_length,
+                                           .history_age_ms = history_age_ms};
     assert_ok(fb_store_redis_create(&with, &store, error));
     return store;
 }

@@ -293,14 +293,15 @@ static void nobody_there_is_unavailable(void **state)
     (void)state;
     fb_position_t head;
     fb_store_t *store;
-    fb_store_redis_options_t options = {"unix:///nowhere/redis.sock", "f", 100, 0, false};
+    fb_store_redis_options_t options = {
+        .url = "unix:///nowhere/redis.sock", .fleet = "f", .timeout_ms = 100};
     assert_ok(fb_store_redis_create(&options, &store, error));
     assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
     assert_code(FB_UNAVAILABLE, store->vtable->head(store, &head, error));
     store->vtable->destroy(store);
     options.fleet = "a b";
     assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
-    options = (fb_store_redis_options_t){"nonsense", "f", 100, 0, false};
+    options = (fb_store_redis_options_t){.url = "nonsense", .fleet = "f", .timeout_ms = 100};
     assert_code(FB_CONFIG, fb_store_redis_create(&options, &store, error));
 }
 

@@ -25,11 +25,14 @@ static inline fb_slice_t page_cursor(fb_slice_t body)
     return (fb_slice_t){found + 1, (size_t)(end - found - 1)};
 }
 
+/* How the model writes a row of a list. */
+typedef void put_row_t(const model_t *model, uint32_t id, fb_buffer_t *out);
+
 /* Walks a list from its first page to its last: `target` (with its "?" and at least one parameter)
  * must show exactly `ids`, `limit` on a page, each page after `prefix`. */
 static inline void check_pages(const fb_snapshot_t *snapshot, const model_t *model,
-                               const char *target, const char *prefix, const uint32_t *ids,
-                               size_t count, size_t limit)
+                               const char *target, const char *prefix, put_row_t *put,
+                               const uint32_t *ids, size_t count, size_t limit)
 {
     fb_buffer_t body = {0}, expected = {0}, page = {0};
     fb_error_t error;
@@ -45,7 +48,7 @@ static inline void check_pages(const fb_snapshot_t *snapshot, const model_t *mod
         fb_buffer_printf(&expected, "{%s\"machines\":[", prefix);
         for (size_t i = 0; i < limit && shown < count; i++, shown++) {
             fb_buffer_put_text(&expected, i > 0 ? "," : "");
-            model_put_machine(model, ids[shown], &expected);
+            put(model, ids[shown], &expected);
         }
         fb_buffer_put_literal(&expected, "],\"next\":");
         cursor = page_cursor(fb_buffer_slice(&body));
@@ -79,14 +82,32 @@ static inline void put_text_end(fb_buffer_t *target, const char *type)
     fb_buffer_put_char(target, '\0');
 }
 
-static inline void check_list(const fb_snapshot_t *snapshot, const model_t *model, const char *type,
-                              size_t limit)
+/* The machines in that state (NULL: any), of that type (NULL: any). */
+static inline size_t model_in_status(const model_t *model, const char *status, const char *type,
+                                     uint32_t *ids)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < model->machine_count; i++) {
+        const char *is = model->machines[i].status;
+        if (is != NULL && (status == NULL || strcmp(is, status) == 0) &&
+            (type == NULL || strcmp(model->machines[i].type, type) == 0))
+            ids[count++] = MODEL_FIRST + 1 + i;
+    }
+    return count;
+}
+
+static inline void check_list(const fb_snapshot_t *snapshot, const model_t *model,
+                              const char *status, const char *type, size_t limit)
 {
     uint32_t ids[MODEL_MACHINES];
     fb_buffer_t target = {0};
     fb_buffer_put_text(&target, "/v1/machines?");
+    if (status != NULL)
+        fb_buffer_printf(&target, "&status=%s", status);
     put_text_end(&target, type);
-    check_pages(snapshot, model, target.at, "", ids, model_free(model, 1, 0, type, ids), limit);
+    size_t count = status != NULL ? model_in_status(model, status, type, ids)
+                                  : model_free(model, 1, 0, type, ids);
+    check_pages(snapshot, model, target.at, "", model_put_machine, ids, count, limit);
     fb_buffer_dispose(&target);
 }
 
@@ -112,7 +133,7 @@ static inline void check_availability(const fb_snapshot_t *snapshot, const model
     }
     fb_buffer_printf(&prefix, ",\"count\":%zu,", count);
     fb_buffer_put_char(&prefix, '\0');
-    check_pages(snapshot, model, target.at, prefix.at, ids, count, limit);
+    check_pages(snapshot, model, target.at, prefix.at, model_put_machine, ids, count, limit);
     fb_buffer_dispose(&prefix);
     fb_buffer_dispose(&target);
 }
@@ -188,7 +209,7 @@ static inline void check_one(const fb_snapshot_t *snapshot, const fb_buffer_t *e
     fb_buffer_dispose(&body);
 }
 
-/* A machine and its windows. */
+/* A machine, its windows and its state. */
 static inline void check_machine(const fb_snapshot_t *snapshot, const model_t *model, uint32_t id)
 {
     fb_buffer_t expected = {0};
@@ -204,6 +225,11 @@ static inline void check_machine(const fb_snapshot_t *snapshot, const model_t *m
         fb_buffer_put_text(&expected, "]}");
     }
     snprintf(path, sizeof(path), "/v1/machines/%u/maintenance", id);
+    check_one(snapshot, &expected, path);
+    expected.len = 0;
+    if (model_has(model, id))
+        model_put_status(model, id, &expected);
+    snprintf(path, sizeof(path), "/v1/machines/%u/status", id);
     check_one(snapshot, &expected, path);
     fb_buffer_dispose(&expected);
 }

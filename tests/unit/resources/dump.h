@@ -25,7 +25,8 @@ static inline void dump_set(fb_buffer_t *out, const fb_bitmap_t *set)
 static inline void dump_index(const fb_snapshot_t *snapshot, unsigned family, unsigned f,
                               bool stamps, fb_buffer_t *out)
 {
-    static const char *const texts[] = {"crane", "dumper", "excavator", "forklift"};
+    static const char *const texts[] = {"crane", "dumper", "excavator", "forklift",
+                                        "green", "yellow", "red"};
     const fb_field_t *field = &fb_registry_resource(family)->fields[f];
     const fb_index_t *index = &snapshot->families[family].indexes[f];
     for (unsigned i = 0; (field->flags & FB_FACET) && i < FB_COUNT(texts); i++) {

@@ -121,7 +121,7 @@ static inline fb_code_t fleet_read(const fb_snapshot_t *snapshot, const char *ta
     body->len = 0;
     *error = (fb_error_t){0};
     fb_code_t code = read_target(target, &route, &args, error);
-    if (code == FB_OK) {
+    if (code == FB_OK && route.view->render != NULL) {
         code = route.view->render(snapshot, &args, body, error);
         if (stamp != NULL)
             *stamp = route.view->stamp(snapshot, &args);

@@ -21,6 +21,9 @@ typedef struct {
     fb_instant_t created, updated;
     uint16_t maintenance[MODEL_DAYS]; /* how many windows lie on the day */
     bool booked[MODEL_DAYS];
+    const char *status; /* NULL: none was reported */
+    unsigned reporter, note;
+    fb_instant_t reported;
 } model_machine_t;
 
 typedef struct {
@@ -50,6 +53,8 @@ static const struct {
     {"\"one\\u000atwo\\tthree\"", "\"one\\ntwo\\tthree\""}, /* only where lines are allowed */
     {"\"\"", "\"\""},                                       /* only where nothing is allowed */
 };
+static const char *const model_states[] = {"green", "yellow", "red"};
+#define MODEL_STATES 3
 #define MODEL_LABELS 5 /* from 1 */
 #define MODEL_NOTES  7 /* from 0 */
 
@@ -132,6 +137,20 @@ static inline void model_put_machine(const model_t *model, uint32_t id, fb_buffe
     fb_buffer_put_literal(out, ",\"updated_at\":");
     fb_json_put_instant(out, machine->updated);
     fb_buffer_put_char(out, '}');
+}
+
+static inline void model_put_status(const model_t *model, uint32_t id, fb_buffer_t *out)
+{
+    const model_machine_t *machine = model_machine((model_t *)model, id);
+    fb_buffer_printf(out, "{\"machine_id\":%u,\"status\":", id);
+    if (machine->status == NULL) {
+        fb_buffer_put_literal(out, "null,\"updated_at\":null,\"updated_by\":null,\"note\":null}");
+        return;
+    }
+    fb_buffer_printf(out, "\"%s\",\"updated_at\":", machine->status);
+    fb_json_put_instant(out, machine->reported);
+    fb_buffer_printf(out, ",\"updated_by\":\"worker %u\",\"note\":%s}", machine->reporter,
+                     model_texts[machine->note].answered);
 }
 
 static inline void model_put_window(const model_t *model, uint32_t id, fb_buffer_t *out)

@@ -1,36 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "tests/unit/resources/model.h"
+#include "tests/unit/resources/step.h"
 
-/* Random programs of commands: a step is one request, with what the model says of it. */
-typedef struct {
-    char method[8], path[80], body[512];
-    fb_code_t code;    /* FB_OK: it lands */
-    const char *field; /* that the error names first; NULL: none */
-    uint32_t ids[FB_PATH_IDS_MAX];
-    uint32_t touched; /* the machine that it is about; 0: one that is not */
-} step_t;
-
-static inline void step_fails(step_t *step, fb_code_t code, const char *field)
-{
-    if (step->code != FB_OK)
-        return;
-    step->code = code;
-    step->field = field;
-}
-
-static inline void step_add(step_t *step, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static inline void step_add(step_t *step, const char *format, ...)
-{
-    size_t len = strlen(step->body);
-    va_list args;
-    va_start(args, format);
-    int added = vsnprintf(step->body + len, sizeof(step->body) - len, format, args);
-    va_end(args);
-    assert_true(added >= 0 && len + (size_t)added < sizeof(step->body));
-}
+/* Random programs of commands: see step.h. */
 
 /* Members of a machine at random; those that a request must have, if `all`. */
 static inline void step_members(step_t *step, chance_t *chance, const model_t *model, bool all,
@@ -67,15 +40,6 @@ static inline void step_members(step_t *step, chance_t *chance, const model_t *m
     uint32_t owner = model_owner(model, machine->inventory);
     if (owner != 0 && owner != step->ids[0])
         step_fails(step, FB_CONFLICT, "inventory_id");
-}
-
-/* Each member has a comma before it: the first one's becomes the brace. */
-static inline void step_close(step_t *step)
-{
-    if (step->body[0] == '\0')
-        step_add(step, "{");
-    step->body[0] = '{';
-    step_add(step, "}");
 }
 
 static inline void step_create(step_t *step, chance_t *chance, model_t *model, fb_instant_t now)
@@ -133,6 +97,38 @@ static inline void step_retire(step_t *step, chance_t *chance, model_t *model)
             model_end(model, &model->windows[i]);
     }
     model_machine(model, id)->exists = false;
+    model_machine(model, id)->status = NULL;
+    step->touched = id;
+}
+
+/* A report of a state, of one that there is mostly. */
+static inline void step_status(step_t *step, chance_t *chance, model_t *model, fb_instant_t now)
+{
+    uint32_t id = step->ids[0] = chance_machine(chance, model);
+    bool unknown = chance_below(chance, 25) == 0;
+    const char *status = unknown ? "blue" : model_states[chance_below(chance, MODEL_STATES)];
+    unsigned who = chance_below(chance, 100), note = 0;
+    snprintf(step->method, sizeof(step->method), "PUT");
+    snprintf(step->path, sizeof(step->path), "/v1/machines/%u/status", id);
+    step_add(step, ",\"updated_by\":\"worker %u\",\"status\":\"%s\"", who, status);
+    if (chance_below(chance, 2) == 0) {
+        note = chance_below(chance, MODEL_NOTES);
+        step_add(step, ",\"note\":%s", model_texts[note].asked);
+    }
+    if (chance_below(chance, 4) == 0)
+        step_add(step, ",\"machine_id\":%u,\"updated_at\":\"long ago\"", id);
+    step_close(step);
+    if (!model_has(model, id))
+        step_fails(step, FB_NOT_FOUND, NULL);
+    if (unknown)
+        step_fails(step, FB_INVALID, "status");
+    if (step->code != FB_OK)
+        return;
+    model_machine_t *machine = model_machine(model, id);
+    machine->reported = machine->status && machine->reported > now ? machine->reported : now;
+    machine->status = status;
+    machine->reporter = who;
+    machine->note = note;
     step->touched = id;
 }
 
@@ -230,7 +226,9 @@ static inline void step_random(step_t *step, chance_t *chance, model_t *model, f
         step_update(step, chance, model, now);
     else if (kind < 43)
         step_retire(step, chance, model);
-    else if (kind < 75 && model->window_count < MODEL_WINDOWS)
+    else if (kind < 57)
+        step_status(step, chance, model, now);
+    else if (kind < 81 && model->window_count < MODEL_WINDOWS)
         step_window(step, chance, model, now);
     else
         step_end(step, chance, model);

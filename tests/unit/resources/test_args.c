@@ -213,6 +213,182 @@ static void what_the_server_assigns_is_passed_over_in_a_put_alone(void **state)
     }
 }
 
+/* --- bodies that are arrays --------------------------------------------------------------- */
+
+enum { EACH_ID, EACH_LABEL, EACH_CREATED, EACH_NOTE };
+
+static const fb_field_t each_fields[] = {
+    [EACH_ID] = {"machine_id", "", 1, UINT32_MAX, FB_KIND_INTEGER, FB_REQUIRED},
+    [EACH_LABEL] = {"label", "", 1, 20, FB_KIND_TEXT, FB_REQUIRED},
+    [EACH_CREATED] = {"created", "", 0, INT64_MAX, FB_KIND_INSTANT, FB_ASSIGNED},
+    [EACH_NOTE] = {"note", "", 0, 50, FB_KIND_TEXT, FB_NULLABLE},
+};
+
+static fb_code_t read_each(fb_args_t *args, fb_slice_t body, fb_error_t *error)
+{
+    *args = (fb_args_t){0};
+    *error = (fb_error_t){0};
+    fb_code_t code = fb_args_read_body(args, each_fields, FB_COUNT(each_fields), NULL, 0,
+                                       FB_BODY_EACH, body, error);
+    assert_int_equal(code, error->code);
+    return code;
+}
+
+static void each_item_of_an_array_has_its_own_values(void **state)
+{
+    (void)state;
+    fb_args_t args, item = {0};
+    fb_error_t error;
+    assert_int_equal(read_each(&args,
+                               FB_SLICE("[{\"machine_id\":7,\"label\":\"a\",\"note\":\"b\"},"
+                                        "{\"label\":\"c\",\"machine_id\":4294967295}]"),
+                               &error),
+                     FB_OK);
+    args.ids[0] = 5;
+    args.id_count = 1;
+    args.now = NOON;
+    assert_int_equal(args.items.count, 2);
+    assert_int_equal(fb_args_item(&args, 0, &item, &error), FB_OK);
+    assert_int_equal(item.values[EACH_ID].number, 7);
+    assert_text(item.values[EACH_LABEL].text, "a");
+    assert_text(item.values[EACH_NOTE].text, "b");
+    assert_int_equal(fb_args_item(&args, 1, &item, &error), FB_OK);
+    assert_int_equal(item.values[EACH_ID].number, UINT32_MAX);
+    assert_text(item.values[EACH_LABEL].text, "c");
+    assert_false(item.values[EACH_NOTE].given);
+    assert_true(item.ids[0] == 5 && item.id_count == 1 && item.now == NOON);
+    fb_args_dispose(&args);
+}
+
+/* The item's own errors; its id is there where it can be read. */
+static void a_wrong_item_leaves_the_others_as_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *item;
+        fb_code_t code;
+        const char *field;
+        uint32_t id; /* 0: it cannot be read */
+    } wrong[] = {
+        {"7", FB_INVALID, NULL, 0},
+        {"null", FB_INVALID, NULL, 0},
+        {"[]", FB_INVALID, NULL, 0},
+        {"\"\"", FB_INVALID, NULL, 0},
+        {"{}", FB_INVALID, "machine_id", 0},
+        {"{\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":9}", FB_INVALID, "label", 9},
+        {"{\"machine_id\":9,\"label\":5}", FB_INVALID, "label", 9},
+        {"{\"machine_id\":\"9\",\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":null,\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":0,\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":1.5,\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":4294967296,\"label\":\"a\"}", FB_INVALID, "machine_id", 0},
+        {"{\"machine_id\":9,\"label\":\"a\",\"colour\":1}", FB_MALFORMED, "colour", 9},
+        {"{\"machine_id\":9,\"label\":\"a\",\"id\":9}", FB_MALFORMED, "id", 9},
+        {"{\"machine_id\":9,\"label\":\"a\",\"created\":1}", FB_INVALID, "created", 9},
+    };
+    for (size_t i = 0; i < FB_COUNT(wrong); i++) {
+        fb_args_t args, item = {0};
+        fb_error_t error;
+        char body[200];
+        snprintf(body, sizeof(body),
+                 "[{\"machine_id\":7,\"label\":\"a\"},%s,{\"machine_id\":8,\"label\":\"b\"}]",
+                 wrong[i].item);
+        assert_int_equal(read_each(&args, fb_slice(body), &error), FB_OK);
+        assert_int_equal(fb_args_item(&args, 0, &item, &error), FB_OK);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(fb_args_item(&args, 1, &item, &error), wrong[i].code);
+            assert_error(&error, wrong[i].code, wrong[i].field);
+            assert_int_equal(item.values[EACH_ID].given ? item.values[EACH_ID].number : 0,
+                             wrong[i].id);
+            assert_false(item.values[EACH_LABEL].given);
+        }
+        error = (fb_error_t){0};
+        assert_int_equal(fb_args_item(&args, 2, &item, &error), FB_OK);
+        assert_int_equal(item.values[EACH_ID].number, 8);
+        fb_args_dispose(&args);
+    }
+}
+
+static void an_array_has_one_to_a_thousand_items(void **state)
+{
+    (void)state;
+    for (unsigned count = 999; count <= 1002; count++) {
+        fb_buffer_t body = {0};
+        fb_args_t args;
+        fb_error_t error;
+        for (unsigned i = 0; i < count; i++)
+            fb_buffer_printf(&body, "%c{\"machine_id\":%u,\"label\":\"a\"}", i ? ',' : '[', i + 1);
+        fb_buffer_put_char(&body, ']');
+        fb_code_t code = read_each(&args, fb_buffer_slice(&body), &error);
+        assert_int_equal(code, count > FB_ITEMS_MAX ? FB_INVALID : FB_OK);
+        assert_int_equal(args.items.count, count > FB_ITEMS_MAX ? 0 : count);
+        fb_args_dispose(&args);
+        fb_buffer_dispose(&body);
+    }
+}
+
+static void what_is_no_array_of_items_is_refused_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        fb_code_t code;
+        const char *field;
+    } wrong[] = {
+        {"[]", FB_INVALID, NULL},
+        {"{}", FB_INVALID, NULL},
+        {"{\"machine_id\":7,\"label\":\"a\"}", FB_INVALID, NULL},
+        {"null", FB_INVALID, NULL},
+        {"7", FB_INVALID, NULL},
+        {"", FB_MALFORMED, NULL},
+        {"[", FB_MALFORMED, NULL},
+        {"[{}", FB_MALFORMED, NULL},
+        {"[{}] []", FB_MALFORMED, NULL},
+        {"[{\"label\":1,\"label\":1}]", FB_MALFORMED, "label"},
+        {"[{\"machine_id\":1e999}]", FB_MALFORMED, "machine_id"},
+    };
+    for (size_t i = 0; i < FB_COUNT(wrong); i++) {
+        fb_args_t args;
+        fb_error_t error;
+        read_each(&args, fb_slice(wrong[i].body), &error);
+        assert_error(&error, wrong[i].code, wrong[i].field);
+        fb_args_dispose(&args);
+    }
+}
+
+/* The id of the path may have another name in the body than "id". */
+static void the_id_of_the_path_goes_by_the_name_of_the_table(void **state)
+{
+    (void)state;
+    static const fb_field_t named[] = {
+        {"machine_id", "", 1, UINT32_MAX, FB_KIND_INTEGER, FB_ASSIGNED | FB_OWN_ID},
+        {"label", "", 1, 20, FB_KIND_TEXT, FB_REQUIRED},
+    };
+    static const struct {
+        fb_body_mode_t mode;
+        const char *body;
+        fb_code_t code;
+        const char *field;
+    } bodies[] = {
+        {FB_BODY_REPLACE, "{\"label\":\"a\",\"machine_id\":7}", FB_OK, NULL},
+        {FB_BODY_REPLACE, "{\"label\":\"a\",\"machine_id\":8}", FB_INVALID, "machine_id"},
+        {FB_BODY_REPLACE, "{\"label\":\"a\",\"machine_id\":null}", FB_INVALID, "machine_id"},
+        {FB_BODY_REPLACE, "{\"label\":\"a\",\"id\":7}", FB_MALFORMED, "id"},
+        {FB_BODY_NEW, "{\"label\":\"a\",\"machine_id\":7}", FB_INVALID, "machine_id"},
+    };
+    for (size_t i = 0; i < FB_COUNT(bodies); i++) {
+        fb_args_t args = {.ids = {7}, .id_count = 1};
+        fb_error_t error = {0};
+        fb_code_t code = fb_args_read_body(&args, named, FB_COUNT(named), NULL, 0, bodies[i].mode,
+                                           fb_slice(bodies[i].body), &error);
+        assert_int_equal(code, bodies[i].code);
+        if (code != FB_OK)
+            assert_error(&error, code, bodies[i].field);
+        fb_args_dispose(&args);
+    }
+}
+
 /* --- queries ------------------------------------------------------------------------------ */
 
 static fb_code_t read_query(fb_args_t *args, const char *query, fb_error_t *error)
@@ -391,6 +567,11 @@ int main(void)
         cmocka_unit_test(each_wrong_member_is_named),
         cmocka_unit_test(a_new_or_replaced_thing_needs_what_is_required),
         cmocka_unit_test(what_the_server_assigns_is_passed_over_in_a_put_alone),
+        cmocka_unit_test(each_item_of_an_array_has_its_own_values),
+        cmocka_unit_test(a_wrong_item_leaves_the_others_as_they_are),
+        cmocka_unit_test(an_array_has_one_to_a_thousand_items),
+        cmocka_unit_test(what_is_no_array_of_items_is_refused_whole),
+        cmocka_unit_test(the_id_of_the_path_goes_by_the_name_of_the_table),
         cmocka_unit_test(a_query_is_decoded),
         cmocka_unit_test(a_query_that_is_not_understood_is_malformed_and_names_its_parameter),
         cmocka_unit_test(a_query_of_no_allowed_value_is_invalid_and_names_its_parameter),

@@ -42,6 +42,42 @@ static void a_change_is_written_as_the_store_reads_it(void **state)
     assert_null(change.ops);
 }
 
+static void a_row_with_a_history_says_where_and_when(void **state)
+{
+    (void)state;
+    const fb_value_t report[FB_FIELDS_MAX] = {
+        {.text = FB_SLICE("red")},
+        {.number = NOON + 5},
+        {.text = FB_SLICE("Ann")},
+        {.null = true},
+    };
+    fb_change_t change = {0};
+    fb_change_put(&change, FB_EQUIPMENT, 42, report);
+    fb_change_delete(&change, FB_EQUIPMENT, 7);
+    assert_payload(&change, "[[\"put\",\"status\",42,{\"status\":\"red\","
+                            "\"updated_at\":\"2026-11-21T12:00:00.005Z\",\"updated_by\":\"Ann\"},"
+                            "\"history\",1795262400005],[\"delete\",\"status\",7]]");
+    fb_change_dispose(&change);
+}
+
+/* As logs have them that were written before the family had a history. */
+static void a_row_without_its_history_is_still_read(void **state)
+{
+    (void)state;
+    fb_change_t change = {0};
+    fb_error_t error = {0};
+    assert_int_equal(fb_change_decode(&change,
+                                      FB_SLICE("[[\"put\",\"status\",42,{\"status\":\"red\","
+                                               "\"updated_at\":\"2026-11-21T12:00:00.005Z\","
+                                               "\"updated_by\":\"Ann\"}]]"),
+                                      &error),
+                     FB_OK);
+    assert_int_equal(change.count, 1);
+    assert_int_equal(change.ops[0].subject, FB_EQUIPMENT);
+    assert_int_equal(change.ops[0].values[1].number, NOON + 5);
+    fb_change_dispose(&change);
+}
+
 /* --- random changes ----------------------------------------------------------------------- */
 
 static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
@@ -177,6 +213,8 @@ static void a_damaged_payload_is_refused_or_understood_whole(void **state)
     assert_true(refused > 10000);
 }
 
+#define AT_NOON "{\"status\":\"red\",\"updated_at\":\"2026-11-21T12:00:00.000Z\"}"
+
 static void what_is_no_change_of_ours_is_refused(void **state)
 {
     (void)state;
@@ -211,6 +249,15 @@ static void what_is_no_change_of_ours_is_refused(void **state)
         "[[\"put\",\"machine\",1,{\"updated_at\":\"today\"}]]",
         "[[\"put\",\"machine\",1,{\"label\":\"a\"},1]]",
         "[[\"put\",\"machine\",0,{\"label\":\"a\"}]]",
+        "[[\"put\",\"machine\",1,{\"label\":\"a\"},\"history\",0]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"history\"]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"history\",1795262400001]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"history\",1795262400000.0]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"history\",\"1795262400000\"]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"histories\",1795262400000]]",
+        "[[\"put\",\"status\",1," AT_NOON ",null,1795262400000]]",
+        "[[\"put\",\"status\",1," AT_NOON ",\"history\",1795262400000,1]]",
+        "[[\"put\",\"status\",1,{\"status\":\"red\"},\"history\",0]]",
         "[[\"days\",\"maintenance\",1,\"2026-11-21\",0,1]]",
         "[[\"days\",\"maintenance\",1,\"2026-11-21\",-1,1]]",
         "[[\"days\",\"maintenance\",1,\"2026-11-21\",1,2]]",
@@ -255,6 +302,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_is_written_as_the_store_reads_it),
+        cmocka_unit_test(a_row_with_a_history_says_where_and_when),
+        cmocka_unit_test(a_row_without_its_history_is_still_read),
         cmocka_unit_test(what_is_encoded_is_decoded_to_the_same_operations),
         cmocka_unit_test(a_damaged_payload_is_refused_or_understood_whole),
         cmocka_unit_test(what_is_no_change_of_ours_is_refused),

@@ -14,6 +14,8 @@ static const fb_field_t flag = {"flag", "", 0, 1, FB_KIND_BOOLEAN, 0};
 static const fb_field_t label = {"label", "", 1, 10, FB_KIND_TEXT, 0};
 static const fb_field_t note = {"note", "", 0, 10, FB_KIND_TEXT, FB_NULLABLE | FB_MULTILINE};
 static const fb_field_t date = {"date", "", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, 0};
+static const fb_field_t moment = {"moment",        "", 0, (int64_t)FB_DAY_MAX * 86400000,
+                                  FB_KIND_INSTANT, 0};
 static const fb_field_t instant = {"instant", "", 0, INT64_MAX, FB_KIND_INSTANT, FB_ASSIGNED};
 
 /* The JSON value of a field, as it stands in a request. */
@@ -240,6 +242,13 @@ static void a_query_without_the_form_is_malformed_and_one_beyond_the_range_inval
     assert_query(&number, "ten", FB_MALFORMED, 0);
     assert_query(&number, "00000000000000000000000", FB_MALFORMED, 0);
     assert_query(&number, "9999999999999999999999x", FB_MALFORMED, 0);
+    assert_query(&moment, "2026-11-21T12:00:00.123Z", FB_OK, 1795262400123);
+    assert_query(&moment, "2026-11-21T12:00:00 01:00", FB_OK, 1795258800000);
+    assert_query(&moment, "1970-01-01T00:00:00+00:01", FB_INVALID, 0);
+    assert_query(&moment, "2026-02-30T12:00:00Z", FB_INVALID, 0);
+    assert_query(&moment, "2026-11-21T24:00:00Z", FB_INVALID, 0);
+    assert_query(&moment, "2026-11-21", FB_MALFORMED, 0);
+    assert_query(&moment, "1795262400123", FB_MALFORMED, 0);
     assert_query(&date, "2026-11-21", FB_OK, 20778);
     assert_query(&date, "2026-02-30", FB_INVALID, 0);
     assert_query(&date, "2400-01-01", FB_INVALID, 0);

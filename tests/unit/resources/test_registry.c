@@ -209,7 +209,8 @@ static void every_descriptor_is_whole(void **state)
         for (unsigned i = 0; i < resource->view_count; i++) {
             const fb_view_t *view = &resource->views[i];
             check_fields(view->query, view->query_count);
-            assert_true(view->render != NULL && view->stamp != NULL);
+            bool is_pure = view->source == FB_SOURCE_SNAPSHOT;
+            assert_true((view->render != NULL) == is_pure && (view->stamp != NULL) == is_pure);
             assert_true(count_ids(view->path) <= FB_PATH_IDS_MAX);
             /* A page that goes on has a size, too. */
             assert_int_equal(fb_field_find(view->query, view->query_count, FB_SLICE("cursor")) >= 0,

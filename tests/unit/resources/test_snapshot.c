@@ -91,17 +91,16 @@ static bool entry_check(entry_t *entry, const fb_snapshot_t *snapshot, fb_buffer
     return holds;
 }
 
+/* Of those that are answered from a snapshot. */
 static const fb_view_t *view_at(uint32_t number)
 {
-    uint32_t count = 0;
-    for (unsigned family = 0; family < fb_registry_count(); family++)
-        count += fb_registry_resource(family)->view_count;
-    number %= count;
-    for (unsigned family = 0;; family++) {
+    for (unsigned family = 0;; family = (family + 1) % fb_registry_count()) {
         const fb_resource_t *resource = fb_registry_resource(family);
-        if (number < resource->view_count)
-            return &resource->views[number];
-        number -= resource->view_count;
+        for (unsigned i = 0; i < resource->view_count; i++) {
+            const fb_view_t *view = &resource->views[i];
+            if (view->source == FB_SOURCE_SNAPSHOT && number-- == 0)
+                return view;
+        }
     }
 }
 
@@ -291,6 +290,46 @@ static void a_window_moves_the_calendars_of_its_own_days_alone(void **state)
     history_dispose(&history);
 }
 
+/* Status changes are frequent, and availability is what most ask for. */
+static void a_state_moves_what_shows_states_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const staying[] = {
+        "/v1/availability",
+        "/v1/availability?from=2026-12-01&to=2026-12-31&type=crane",
+        "/v1/availability/calendar?from=2026-12-01&to=2026-12-31",
+        "/v1/machines?type=crane",
+        "/v1/machines/1",
+        "/v1/machines/1/calendar?from=2026-12-01&to=2026-12-31",
+        "/v1/machines/1/maintenance",
+        "/v1/machines/2/status",
+    };
+    static const char *const moving[] = {
+        "/v1/machines/1/status",
+        "/v1/status",
+        "/v1/status?status=red",
+        "/v1/machines?status=green&type=crane",
+    };
+    static const char *const reports[] = {
+        "{\"status\":\"red\",\"updated_by\":\"w\"}",
+        "{\"status\":\"red\",\"updated_by\":\"w\"}", /* again: it is news, too */
+        "{\"status\":\"green\",\"updated_by\":\"w\"}",
+    };
+    history_t history = two_machines();
+    for (size_t i = 0; i < FB_COUNT(reports); i++) {
+        const char *path = "/v1/machines/1/status";
+        assert_stamps(&history, staying, FB_COUNT(staying), true, "PUT", path, reports[i]);
+        assert_stamps(&history, moving, FB_COUNT(moving), false, "PUT", path, reports[i]);
+    }
+    /* Of what was not reported, too, more is unknown now. */
+    assert_stamps(&history, moving + 1, 2, false, "POST", "/v1/machines", CRANE(3));
+    assert_stamps(&history, moving, 1, true, "POST", "/v1/machines", CRANE(4));
+    assert_stamps(&history, moving, 1, true, "PATCH", "/v1/machines/1", "{\"label\":\"A\"}");
+    assert_stamps(&history, moving, FB_COUNT(moving), false, "DELETE", "/v1/machines/1", "");
+    assert_true(stamp_of(&history, moving[0]) == UINT64_MAX);
+    history_dispose(&history);
+}
+
 /* A second window of the same machine over days that it is in maintenance on anyway. */
 static void days_that_stay_as_they_are_keep_their_stamp(void **state)
 {
@@ -355,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_change_of_one_machine_leaves_the_stamps_of_the_others),
         cmocka_unit_test(a_change_of_a_machine_moves_its_own_stamps),
         cmocka_unit_test(a_window_moves_the_calendars_of_its_own_days_alone),
+        cmocka_unit_test(a_state_moves_what_shows_states_and_nothing_else),
         cmocka_unit_test(days_that_stay_as_they_are_keep_their_stamp),
         cmocka_unit_test(a_new_day_moves_what_shows_today_and_no_calendar),
         cmocka_unit_test(what_there_never_was_is_not_found),

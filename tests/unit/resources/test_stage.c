@@ -2,7 +2,7 @@
 #include "resources/stage.h"
 
 #include "resources/machines.h"
-#include "tests/unit/resources/check.h"
+#include "tests/unit/resources/check_status.h"
 #include "tests/unit/resources/dump.h"
 #include "tests/unit/resources/program.h"
 
@@ -86,7 +86,10 @@ static void check_views(const fb_snapshot_t *snapshot, const model_t *model, cha
             fb_snapshot_find(snapshot, FB_MACHINES, FB_MACHINE_INVENTORY_ID, fb_slice(text)),
             model_owner(model, n));
     }
-    check_list(snapshot, model, type, limit);
+    const char *states[] = {NULL, "green", "yellow", "red"};
+    check_list(snapshot, model, NULL, type, limit);
+    check_list(snapshot, model, states[1 + chance_below(chance, 3)], type, limit);
+    check_states(snapshot, model, states[chance_below(chance, 4)], limit);
     check_availability(snapshot, model, from, 0, type, limit);
     check_availability(snapshot, model, from, to, type, limit);
     check_availability(snapshot, model, 0, 0, type, limit);
@@ -320,14 +323,17 @@ static void load_day(fb_stage_t *stage, const fb_snapshot_t *source, fb_plane_id
  * twice. The order: a permutation of `count` places by a step that is prime to it. */
 static void load(fb_stage_t *stage, chance_t *chance, const history_t *history, size_t head)
 {
-    enum { WINDOWS = MODEL_MACHINES, DAYS = WINDOWS + MODEL_WINDOWS, ALL = 3301 /* a prime */ };
+    enum { STATES = MODEL_MACHINES, WINDOWS = STATES + MODEL_MACHINES };
+    enum { DAYS = WINDOWS + MODEL_WINDOWS, ALL = 3301 /* a prime */ };
     _Static_assert(DAYS + FB_PLANE_COUNT * MODEL_DAYS <= ALL, "all things have a place");
     uint32_t place = chance_below(chance, ALL), stride = 1 + chance_below(chance, ALL - 1);
     for (uint32_t i = 0; i < ALL; i++, place = (place + stride) % ALL) {
         const fb_snapshot_t *source = chance_state(chance, history, head);
         for (uint32_t times = chance_below(chance, 10) == 0 ? 2 : 1; times > 0; times--) {
-            if (place < WINDOWS)
+            if (place < STATES)
                 load_row(stage, source, FB_MACHINES, MODEL_FIRST + 1 + place);
+            else if (place < WINDOWS)
+                load_row(stage, source, FB_EQUIPMENT, MODEL_FIRST + 1 + place - STATES);
             else if (place < DAYS)
                 load_row(stage, source, FB_MAINTENANCE, place - WINDOWS + 1);
             else if (place < DAYS + FB_PLANE_COUNT * MODEL_DAYS)

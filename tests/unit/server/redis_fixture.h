@@ -54,8 +54,10 @@ static inline fb_store_t *store_create(uint64_t log_length)
     fb_store_t *store;
     fb_error_t error = {0};
     snprintf(name, sizeof(name), "fleet-%u", fleets);
-    const fb_store_redis_options_t options = {fb_private_redis_url(redis), name, 5000, log_length,
-                                              false};
+    const fb_store_redis_options_t options = {.url = fb_private_redis_url(redis),
+                                              .fleet = name,
+                                              .timeout_ms = 5000,
+                                              .log_length = log_length};
     if (fb_store_redis_create(&options, &store, &error) != FB_OK)
         fail_msg("%s", error.detail);
     return store;

@@ -35,6 +35,8 @@ static void without_a_word_the_defaults_hold(void **state)
     assert_int_equal(options.writer_deadline_ms, 5000);
     assert_int_equal(options.redis_timeout_ms, 2000);
     assert_int_equal(options.redis_log_length, 100000);
+    assert_int_equal(options.history_length, 10000);
+    assert_int_equal(options.history_age_ms, 0);
     assert_false(options.require_fsync);
     assert_string_equal(options.redis_server, "redis-server");
     assert_int_equal(options.seed_days, 730);
@@ -153,7 +155,8 @@ static void each_kind_is_read(void **state)
                        "limits: {body_bytes: 16M, request_timeout: 5m, idle_timeout: 24h,\n"
                        "  stall_timeout: 1d, drain_timeout: 0s, connections: 1000000,\n"
                        "  min_revision_wait: 1h, lame_duck: 1500ms}\n"
-                       "memo:\n  bytes: 64G\nwriter:\n  queue: 1\nlog:\n  length: 1\n");
+                       "memo:\n  bytes: 64G\nwriter:\n  queue: 1\nlog:\n  length: 1\n"
+                       "history: {length: 0, age: 365d}\n");
     assert_true(options.require_fsync);
     assert_true(options.demo);
     assert_int_equal(options.redis_timeout_ms, 250);
@@ -165,6 +168,8 @@ static void each_kind_is_read(void **state)
     assert_int_equal(options.limits_drain_ms, 0);
     assert_int_equal(options.limits_min_revision_ms, 3600000);
     assert_int_equal(options.limits_lame_duck_ms, 1500);
+    assert_int_equal(options.history_length, 0);
+    assert_true(options.history_age_ms == (uint64_t)365 * 86400000);
     assert_int_equal(options.limits_connections, 1000000);
     assert_true(options.memo_bytes == (uint64_t)64 << 30);
     assert_printed(&options, "  drain_timeout: 0s  #");

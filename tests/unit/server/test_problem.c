@@ -84,6 +84,21 @@ static const char *text_of(const json_t *object, const char *name)
     return text;
 }
 
+static void the_problem_of_a_part_has_no_request_id(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    fb_buffer_t body = {0};
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("status"), "must be \"green\"");
+    fb_problem_put_part(&body, &error);
+    assert_true(fb_slice_is(
+        fb_buffer_slice(&body),
+        "{\"type\":\"/problems/invalid\",\"title\":\"The request is well-formed but not valid\","
+        "\"status\":422,\"detail\":\"status: must be \\\"green\\\"\",\"errors\":["
+        "{\"field\":\"status\",\"detail\":\"must be \\\"green\\\"\"}]}"));
+    fb_buffer_dispose(&body);
+}
+
 static void a_problem_has_the_members_of_rfc_9457_and_names_its_fields(void **state)
 {
     (void)state;
@@ -167,6 +182,7 @@ int main(void)
         cmocka_unit_test(every_code_has_the_status_that_the_interface_promises),
         cmocka_unit_test(every_success_has_its_status),
         cmocka_unit_test(what_may_be_tried_again_says_when),
+        cmocka_unit_test(the_problem_of_a_part_has_no_request_id),
         cmocka_unit_test(a_problem_has_the_members_of_rfc_9457_and_names_its_fields),
         cmocka_unit_test(a_problem_without_fields_has_an_empty_list),
         cmocka_unit_test(at_most_eight_fields_are_named),

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""Live status: changes in batches, beside a bare loop of the commit Function with the same ones;
+ten thousand event streams; reads while changes pass."""
+import ast
+import contextlib
+import itertools
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+
+from coherence import JSON, create_machines, redis_in, start_instances
+from figures import Figure, percentile, ratios
+from generators import Wrk
+from load import Fleetbits
+from process import BenchError, Client, ask_redis, prepare_child
+from workloads import page
+
+MACHINES = 1000
+BATCH = 1000        # changes of a request
+CLIENTS = 8         # that send batches
+CHANGES_MIN = 30_000
+STREAMS = 10_000
+STREAM_BYTES_MAX = 8192
+REACH_MS_MAX = 250
+EVENTS = 100        # changes whose way to all streams is timed
+EVENT_PAUSE = 0.05
+SMALL_BATCH, SMALL_PAUSE = 20, 0.02  # 1,000 changes a second
+MONITOR_SECONDS = 1.0
+FOLLOW_SECONDS = 60
+
+
+def batch_of(size, status, machines=MACHINES):
+    return json.dumps([{"machine_id": i % machines + 1, "status": status, "updated_by": "bench"}
+                       for i in range(size)]).encode()
+
+
+def report(client, body):
+    """Sends a batch, all of which must succeed."""
+    answer = client.ask("POST", "/v1/status", JSON, body)
+    if answer.status != 200 or any("error" in r for r in json.loads(answer.body)["results"]):
+        raise BenchError(f"POST /v1/status: {answer.status} {answer.body[:300]}")
+
+
+# ---- Batches ------------------------------------------------------------------------------------
+
+
+def commit_of_a_batch(path, client):
+    """The words of the call that commits a batch, as Redis' MONITOR shows it."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.settimeout(MONITOR_SECONDS)
+        connection.sendall(b"MONITOR\r\n")
+        said = connection.recv(1 << 16)
+        report(client, batch_of(BATCH, "red"))
+        with contextlib.suppress(TimeoutError):
+            while True:
+                said += connection.recv(1 << 20)
+    for line in said.decode().splitlines():
+        words = re.findall(r'"(?:\\.|[^"\\])*"', line)
+        if len(words) > 10 and words[0].upper() == '"FCALL"' and ' lua] ' not in line:
+            return [ast.literal_eval(word) for word in words]
+    raise BenchError("MONITOR does not show a commit")
+
+
+class BareLoop:
+    """The commit Function called with the same batch again and again, on a head of its own: what
+    there is to gain by a server that takes no time."""
+
+    HEAD = "fb:{bench}:head"
+    # Places in the call: what the head is expected to be; the chain and payload of the one change.
+    KEY, EPOCH, REVISION, CHAIN, NEW_CHAIN, PAYLOAD = 3, 5, 6, 7, -4, -1
+
+    def __init__(self, path, words):
+        self.words = [*words]
+        self.words[self.KEY] = self.HEAD
+        ask_redis(path, "COPY", words[self.KEY], self.HEAD, "REPLACE")
+        epoch, revision, chain = (ask_redis(path, "HGET", self.HEAD, field)
+                                  for field in ("epoch", "revision", "chain"))
+        self.words[self.EPOCH:self.CHAIN + 1] = epoch, revision, chain
+        self.payload = self.words[self.PAYLOAD]
+        self.ms = int(re.search(r',"history",(\d+)\]', self.payload).group(1))
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.connect(path)
+
+    def commit(self):
+        self.ms += 1
+        words = self.words
+        words[self.PAYLOAD] = re.sub(r',"history",\d+\]', f',"history",{self.ms}]', self.payload)
+        words[self.NEW_CHAIN] = f"{self.ms:032x}"
+        parts = b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in map(str.encode, words))
+        begun = time.perf_counter()
+        self.connection.sendall(b"*%d\r\n%b" % (len(words), parts))
+        said = self.connection.recv(1 << 16)
+        if said != b"+OK\r\n":
+            raise BenchError(f"the commit Function says {said[:200]}")
+        words[self.REVISION] = str(int(words[self.REVISION]) + 1)
+        words[self.CHAIN] = words[self.NEW_CHAIN]
+        return time.perf_counter() - begun
+
+    def per_second(self, seconds):
+        spent, count = 0, 0
+        while spent < seconds:
+            spent += self.commit()
+            count += BATCH
+        return count / spent
+
+
+def run_batches(bench, name):
+    with contextlib.ExitStack() as stack:
+        bench.say(f"{name}: starting")
+        path = stack.enter_context(redis_in(bench, bench.data("cluster"), True))
+        instance, = start_instances(bench, stack, path, 1)
+        client = Client(instance.port)
+        create_machines(client, MACHINES)
+        bare = BareLoop(path, commit_of_a_batch(path, client))
+        client.close()
+
+        def ours_per_second(seconds):
+            run = Wrk(bench, instance.port, "status.lua", connections=CLIENTS,
+                      words=[MACHINES, BATCH]).run_for(seconds)
+            return run.requests * BATCH / run.seconds
+
+        sides = [(ours_per_second, []), (bare.per_second, [])]
+        for side, _ in sides:
+            side(bench.warm_seconds)
+        for number in range(bench.rounds):
+            bench.say(f"{name}: round {number + 1} of {bench.rounds}")
+            for side, kept in sides if number % 2 else reversed(sides):
+                kept.append(side(bench.seconds))
+    ours, bare_loop = (kept for _, kept in sides)
+    return [
+        Figure(f"status changes, {CLIENTS} clients with batches of {BATCH:,}", "1/s", ours,
+               at_least=CHANGES_MIN),
+        Figure("a bare loop of the commit Function with the same batch", "1/s", bare_loop),
+        Figure("status changes / bare loop", "×", ratios(ours, bare_loop), at_least=0.5),
+    ]
+
+
+# ---- Streams ------------------------------------------------------------------------------------
+
+
+class Followers:
+    """bench/followers.c: many streams, of which it is told when all have a revision."""
+
+    def __init__(self, bench, port, count, stalled):
+        self.child = subprocess.Popen(
+            [bench.built("bench/followers"), "--port", str(port), "--streams", str(count),
+             "--stalled", str(stalled)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL, preexec_fn=prepare_child(bench.client_cores))
+        self.watchdog = threading.Timer(FOLLOW_SECONDS, self.child.kill)
+        self.watchdog.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.watchdog.cancel()
+        self.child.kill()
+        self.child.communicate()
+
+    def line(self):
+        line = self.child.stdout.readline()
+        if not line:
+            raise BenchError(f"followers: {self.child.stderr.read().strip() or 'it took too long'}")
+        return line.split()
+
+
+def put_status(client, machine, status):
+    """The revision, and when it was acknowledged."""
+    body = json.dumps({"status": status, "updated_by": "bench"}).encode()
+    answer = client.ask("PUT", f"/v1/machines/{machine}/status", JSON, body)
+    if answer.status != 200:
+        raise BenchError(f"PUT status: {answer.status} {answer.body[:300]}")
+    return answer.header("fleetbit-revision").split(".")[1], time.monotonic_ns()
+
+
+def time_events(bench, server, followers):
+    """Milliseconds from an acknowledgement until all streams had the change."""
+    client = Client(server.port)
+    took = []
+    for number in range(bench.some(EVENTS)):
+        revision, acknowledged_ns = put_status(client, number + 1, ("green", "red")[number % 2])
+        while (line := followers.line())[0] != revision:
+            continue
+        took.append((int(line[2]) - acknowledged_ns) / 1e6)
+        time.sleep(EVENT_PAUSE)
+    client.close()
+    return took
+
+
+def run_streams(bench, name):
+    count = bench.some(STREAMS)
+    alone, with_stalled, each_bytes = [], [], []
+    for stalled, kept in ((0, alone), (1, with_stalled)):
+        with contextlib.ExitStack() as stack:
+            bench.say(f"{name}: {count:,} streams, {stalled} stalled")
+            server = Fleetbits(bench, stack).get("few", 1)
+            before = server.resident_bytes()
+            followers = stack.enter_context(Followers(bench, server.port, count, stalled))
+            followers.line()
+            if not stalled:
+                each_bytes.append((server.resident_bytes() - before) / count)
+            kept += time_events(bench, server, followers)
+    note = f"{count:,} streams, {len(alone)} changes, server on one core"
+    return [
+        Figure("from the acknowledgement until all streams have it, 50 %", "ms",
+               [percentile(alone, 0.5)]),
+        Figure("from the acknowledgement until all streams have it, 99 %", "ms",
+               [percentile(alone, 0.99)], at_most=REACH_MS_MAX, note=note),
+        Figure("the same beside a stream that nobody reads, 99 %", "ms",
+               [percentile(with_stalled, 0.99)], at_most=REACH_MS_MAX),
+        Figure("resident bytes of a stream", "B", each_bytes, at_most=STREAM_BYTES_MAX),
+    ]
+
+
+# ---- Reads while changes pass -------------------------------------------------------------------
+
+
+class Changes:
+    """1,000 status changes a second, until it is left."""
+
+    def __init__(self, port):
+        self.port, self.count, self.failure = port, 0, None
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.send)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+        if self.failure:
+            raise self.failure
+
+    def send(self):
+        client = Client(self.port)
+        due = time.monotonic()
+        try:
+            for status in itertools.cycle(("green", "yellow", "red")):
+                if self.is_over.wait(max(0, due - time.monotonic())):
+                    break
+                report(client, batch_of(SMALL_BATCH, status))
+                self.count += SMALL_BATCH
+                due += SMALL_PAUSE
+        except (BenchError, OSError) as error:
+            self.failure = error
+        client.close()
+
+
+def run_reads(bench, name):
+    usual, mixed, rates = [], [], []
+    target, = page()
+    with contextlib.ExitStack() as stack:
+        server = Fleetbits(bench, stack).get("few", 1)
+
+        def reads():
+            run = Wrk(bench, server.port, "wrk.lua", target).run_for(bench.seconds)
+            bench.forget_accesses()
+            return run.requests / run.seconds
+
+        reads()
+        for number in range(bench.rounds):
+            bench.say(f"{name}: round {number + 1} of {bench.rounds}")
+            for with_changes in (False, True) if number % 2 else (True, False):
+                if not with_changes:
+                    usual.append(reads())
+                    continue
+                begun = time.monotonic()
+                with Changes(server.port) as changes:
+                    mixed.append(reads())
+                rates.append(changes.count / (time.monotonic() - begun))
+    return [
+        Figure("reads", "1/s", usual),
+        Figure("reads while status changes pass", "1/s", mixed),
+        Figure("reads while status changes pass / reads", "×", ratios(mixed, usual), at_least=0.9),
+        Figure("status changes", "1/s", rates),
+    ]
+
+
+RUNS = {
+    "status": ("n: status changes in batches, with fsync", run_batches),
+    "streams": ("o: a change reaches ten thousand event streams", run_streams),
+    "reads-status": ("p: the page, while 1,000 status changes a second pass", run_reads),
+}
