@@ -228,6 +228,15 @@ static void configure(fb_loop_t *loop)
     fb_admin_register(loop, loop->admin_hosts[0]);
 }
 
+static void on_after(h2o_timeout_entry_t *entry)
+{
+    fb_loop_t *loop = H2O_STRUCT_FROM_MEMBER(fb_loop_t, after, entry);
+    if (loop->parking.is_active)
+        fb_parking_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+    if (loop->streams != NULL)
+        fb_streams_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+}
+
 static void init(fb_loop_t *loop)
 {
     const fb_server_t *server = loop->server;
@@ -236,6 +245,7 @@ static void init(fb_loop_t *loop)
     h2o_multithread_register_receiver(loop->context.queue, &loop->answers, fb_dispatch_on_answers);
     h2o_multithread_register_receiver(loop->context.queue, &loop->reads, fb_readers_on_done);
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
+    loop->after.cb = on_after;
     fb_parking_init(&loop->parking);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
     limits.request_ms = server->request_ms;
@@ -253,6 +263,17 @@ static void init(fb_loop_t *loop)
     read_start(loop->listeners);
 }
 
+/* Whoever waits for a snapshot, and the streams, get what they wait for in a callback of the
+ * library and not between two of its turns: what is written there and gone at once can leave a
+ * socket polled for writing that nobody writes to any more, which the library asserts not to be. */
+static void follow_turn(fb_loop_t *loop, bool is_new, uint64_t compared_ms)
+{
+    loop->has_new_snapshot = is_new;
+    loop->compared_ms = compared_ms;
+    h2o_timeout_link(loop->context.loop, &loop->context.zero_timeout, &loop->after);
+    h2o_evloop_run(loop->context.loop, 0);
+}
+
 static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 {
     fb_server_t *server = loop->server;
@@ -265,13 +286,12 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     h2o_evloop_run(loop->context.loop, wait_ms);
     uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
     bool is_new = take_snapshot(loop);
-    if (loop->parking.is_active)
-        fb_parking_turn(loop, is_new, compared_ms);
     uint64_t now_ms = fb_clock_monotonic_ms();
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
-    if (loop->streams != NULL)
-        fb_streams_turn(loop, is_new, compared_ms);
+    if (loop->parking.is_active ||
+        (loop->streams != NULL && fb_streams_have_work(loop, is_new, now_ms)))
+        follow_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)
         return;
     *swept_ms = now_ms;
