@@ -111,7 +111,13 @@ class Stream(Connection):
         return first
 
     def is_silent(self, seconds=0.3):
-        return not select.select([self.socket], [], [], seconds)[0] and b"\n\n" not in self.text
+        """Does nothing come but heartbeats?"""
+        until = time.monotonic() + seconds
+        while b"\n\n" in self.text or self.rest or select.select(
+                [self.socket], [], [], max(0, until - time.monotonic()))[0]:
+            if self.block().data is not None:
+                return False
+        return True
 
 
 class Follower:
