@@ -26,6 +26,7 @@ local NAME_BYTES_MAX = 32
 local ARGUMENTS_MAX = 1000 -- of one command: unpack() has about 8,000 places
 local MS_MAX = 99999999999999 -- of an instant: five thousand years
 local FORMER_MAX = 8 -- epochs that a head remembers
+local FIRST_CHANGE = 10 -- of the arguments of a commit, which have four for each change
 local AUTHOR_BYTES = 8 -- of a command id: which process it is of
 
 local call, pcall_redis -- redis.call and redis.pcall: not there yet while the library loads
@@ -82,6 +83,7 @@ end
 --     families    name of a row -> what is the same for all its operations
 --     histories   its name -> the beginning of its keys, and one of them
 --     head        fields of the head that it changes
+--     ms, entry   an instant, and the id of an entry of that instant: mostly all are of one
 local function will_touch_bit(batch, key, id)
     if id > (batch.bits[key] or 0) then
         batch.bits[key] = id
@@ -129,11 +131,21 @@ local function family_of(batch, name)
             rows = batch.prefix .. name .. ':',
             field = field,
             last_id = tonumber(head_field(batch, field) or 0),
+            greatest = 0, -- of the ids
             one = nil, -- the key of one of the rows
         }
         batch.families[name] = family
     end
     return family
+end
+
+-- It may set or clear the bit of the row; `key` is the row's.
+local function will_touch_row(batch, family, id, key)
+    if id > family.greatest then
+        family.greatest = id
+        will_touch_bit(batch, family.set, id)
+    end
+    family.one = key
 end
 
 local function history_of(batch, name)
@@ -184,39 +196,42 @@ end
 -- the entry comes behind it, under an id that Redis chooses. A key that is no stream, or has used
 -- up the last id there is: it is no history of ours, and begins anew, as a row does.
 local function append_history(op, keep)
-    local key, words, count, ms = op.history, op.words, op.count, op.ms
+    local key, words, count, entry = op.history, op.words, op.count, op.entry
     local added
     if keep.length then
-        added = pcall_redis('XADD', key, 'MAXLEN', '~', keep.length, ms .. '-*',
+        added = pcall_redis('XADD', key, 'MAXLEN', '~', keep.length, entry,
             unpack(words, 1, count))
     elseif keep.age then
-        added = pcall_redis('XADD', key, 'MINID', '~', keep.from(ms), ms .. '-*',
+        added = pcall_redis('XADD', key, 'MINID', '~', keep.from(op.ms), entry,
             unpack(words, 1, count))
     else
-        added = pcall_redis('XADD', key, ms .. '-*', unpack(words, 1, count))
+        added = pcall_redis('XADD', key, entry, unpack(words, 1, count))
     end
     if type(added) == 'table' then
         added = pcall_redis('XADD', key, '*', unpack(words, 1, count))
     end
     if type(added) == 'table' then
         call('DEL', key)
-        call('XADD', key, ms .. '-*', unpack(words, 1, count))
+        call('XADD', key, entry, unpack(words, 1, count))
     end
     if keep.length and keep.age then
-        call('XTRIM', key, 'MINID', '~', keep.from(ms))
+        call('XTRIM', key, 'MINID', '~', keep.from(op.ms))
     end
 end
 
 -- How much of a history is kept: so many entries, and none that is older by more than so many
--- milliseconds than the one that is added; 0: all.
+-- milliseconds than the one that is added; 0: all. Nil where these are no such numbers.
 local function keeping(length, age)
+    if not is_integer(length, 0, 2 ^ 53) or not is_integer(age, 0, 2 ^ 53) then
+        return nil
+    end
     local last, from -- most operations of a batch are of one millisecond
     return {
         length = length > 0 and string.format('%.0f', length) or nil,
         age = age > 0,
         from = function(ms)
             if ms ~= last then
-                last, from = ms, string.format('%.0f', math.max(0, tonumber(ms) - age))
+                last, from = ms, string.format('%.0f', math.max(0, ms - age))
             end
             return from
         end,
@@ -251,18 +266,19 @@ kinds.put = {
         end
         local id_text = string.format('%d', id)
         local row = family.rows .. id_text
-        local key = history and history.keys .. id_text
-        family.one = row
-        will_touch_bit(batch, family.set, id)
+        will_touch_row(batch, family, id, row)
         if history then
-            history.one = key
+            history.one = history.keys .. id_text
+            if ms ~= batch.ms then
+                batch.ms, batch.entry = ms, string.format('%.0f-*', ms)
+            end
         end
         if id > family.last_id then
             family.last_id = id
             batch.head[family.field] = id_text
         end
         return { kind = kinds.put, family = family, id = id_text, row = row, words = words,
-            count = count, history = key, ms = history and string.format('%.0f', ms) }
+            count = count, history = history and history.one, ms = ms, entry = batch.entry }
     end,
     apply = function(op, keep)
         put_row(op)
@@ -281,8 +297,7 @@ kinds.delete = {
         end
         local id_text = string.format('%d', id)
         local row = family.rows .. id_text
-        family.one = row
-        will_touch_bit(batch, family.set, id)
+        will_touch_row(batch, family, id, row)
         return { kind = kinds.delete, family = family, id = id_text, row = row }
     end,
     apply = function(op)
@@ -350,6 +365,19 @@ local function operations_of(payload, batch)
     return ops
 end
 
+-- The operations of each change; or nil and the text of the error.
+local function changes_of(args, batch)
+    local changes = {}
+    for at = FIRST_CHANGE, #args, 4 do
+        local ops, fault = operations_of(args[at + 3], batch)
+        if not ops then
+            return nil, 'MALFORMED change ' .. #changes + 1 .. ': ' .. fault
+        end
+        changes[#changes + 1] = ops
+    end
+    return changes
+end
+
 -- What would make a write fail midway: nil, or the text of the error.
 local function obstacle(batch, log)
     local may = redis.acl_check_cmd
@@ -389,15 +417,16 @@ end
 -- KEYS: the head. ARGV: schema, epoch, revision and chain that the head must have; run_id of the
 -- Redis that the caller speaks to, or nothing where it does not matter; how many microseconds a
 -- call of the caller takes; how many entries the log keeps (0: all); how many a history keeps, and
--- for how many milliseconds (0: all, for ever); then chain, command, sum and payload of each change.
+-- for how many milliseconds (0: all, for ever); then chain, command, sum and payload of each
+-- change.
 -- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
 -- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
     call, pcall_redis = redis.call, redis.pcall
     local log_length = tonumber(args[7])
-    local history_length, history_age = tonumber(args[8]), tonumber(args[9])
-    if #args < 13 or (#args - 9) % 4 ~= 0 or not is_integer(log_length, 0, 2 ^ 53)
-        or not is_integer(history_length, 0, 2 ^ 53) or not is_integer(history_age, 0, 2 ^ 53) then
+    local keep = keeping(tonumber(args[8]), tonumber(args[9]))
+    if #args < FIRST_CHANGE + 3 or (#args - FIRST_CHANGE + 1) % 4 ~= 0
+        or not is_integer(log_length, 0, 2 ^ 53) or not keep then
         return redis.error_reply('MALFORMED wrong number of arguments')
     end
     local schema, epoch, revision, chain, run =
@@ -414,31 +443,23 @@ local function commit(keys, args)
         -- Who comes second is announced, so that the others leave it its turn, and time for it.
         if redis.acl_check_cmd('PUBLISH', channel, '') then
             call('PUBLISH', channel,
-                'STALE ' .. string.sub(args[11], 1, AUTHOR_BYTES) .. ' ' .. args[6])
+                'STALE ' .. string.sub(args[FIRST_CHANGE + 1], 1, AUTHOR_BYTES) .. ' ' .. args[6])
         end
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
     local batch = { head_key = keys[1], prefix = prefix, bits = {}, families = {}, histories = {},
-        head = {} }
-    local changes = {}
-    for at = 10, #args, 4 do
-        local ops, fault = operations_of(args[at + 3], batch)
-        if not ops then
-            return redis.error_reply('MALFORMED change ' .. #changes + 1 .. ': ' .. fault)
-        end
-        changes[#changes + 1] = ops
-    end
-    local fault = obstacle(batch, log)
+        head = {}, ms = nil, entry = nil }
+    local changes, fault = changes_of(args, batch)
+    fault = fault or obstacle(batch, log)
     if fault then
         return redis.error_reply(fault)
     end
 
     -- The first write is the one that may still fail: a log that is ahead of its head.
     local number = tonumber(revision)
-    local keep = keeping(history_length, history_age)
     for i, ops in ipairs(changes) do
-        local at = 6 + 4 * i
+        local at = FIRST_CHANGE + 4 * (i - 1)
         local text = string.format('%d', number + i)
         local added = pcall_redis('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])

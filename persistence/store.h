@@ -71,7 +71,7 @@ typedef struct {
 #define FB_HISTORY_NUMBER_MAX UINT64_MAX
 #define FB_HISTORY_MS_MAX     99999999999999
 #define FB_HISTORY_FIELDS_MAX 500
-#define FB_HISTORY_PAGE_MAX   1000 /* entries: what Redis reads in some tenths of a millisecond */
+#define FB_HISTORY_PAGE_MAX   1024 /* entries: what Redis reads in some tenths of a millisecond */
 
 typedef struct {
     const char *name;           /* "history": fb:{f}:history:42 */

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
+#include "server/history.h"
 #include "server/library_errors.h"
 #include "server/stream.h"
 
@@ -233,6 +234,7 @@ static void on_after(h2o_timeout_entry_t *entry)
     fb_loop_t *loop = H2O_STRUCT_FROM_MEMBER(fb_loop_t, after, entry);
     if (loop->parking.is_active)
         fb_parking_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+    fb_history_turn(loop, fb_clock_monotonic_ms());
     if (loop->streams != NULL)
         fb_streams_turn(loop, loop->has_new_snapshot, loop->compared_ms);
 }
@@ -247,6 +249,7 @@ static void init(fb_loop_t *loop)
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
     loop->after.cb = on_after;
     fb_parking_init(&loop->parking);
+    h2o_linklist_init_anchor(&loop->histories);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
     limits.request_ms = server->request_ms;
     limits.stall_ms = server->stall_ms;
@@ -263,7 +266,7 @@ static void init(fb_loop_t *loop)
     read_start(loop->listeners);
 }
 
-/* Whoever waits for a snapshot, and the streams, get what they wait for in a callback of the
+/* Whoever waits, and the streams, get what they wait for in a callback of the
  * library and not between two of its turns: what is written there and gone at once can leave a
  * socket polled for writing that nobody writes to any more, which the library asserts not to be. */
 static void follow_turn(fb_loop_t *loop, bool is_new, uint64_t compared_ms)
@@ -281,6 +284,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
+    wait_ms = fb_history_wait_ms(loop, wait_ms);
     if (loop->streams != NULL)
         wait_ms = fb_streams_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
@@ -289,7 +293,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     uint64_t now_ms = fb_clock_monotonic_ms();
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
-    if (loop->parking.is_active ||
+    if (loop->parking.is_active || fb_history_wait_ms(loop, 1) == 0 ||
         (loop->streams != NULL && fb_streams_have_work(loop, is_new, now_ms)))
         follow_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)

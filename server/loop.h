@@ -66,6 +66,7 @@ typedef struct fb_loop {
     uint64_t request_state;             /* of request ids */
     h2o_multithread_receiver_t answers; /* of writes */
     h2o_multithread_receiver_t reads;   /* of Redis, by the readers */
+    h2o_linklist_t histories;           /* that are waited for: server/history.h */
 } fb_loop_t;
 
 /* What all loops share. Written before the loops start, but for the atomics. */
@@ -84,7 +85,8 @@ struct fb_server {
     size_t connections_max;
     size_t body_bytes_max, memo_bytes_max;
     size_t streams_max;
-    atomic_size_t streams; /* of all loops */
+    atomic_size_t streams;     /* of all loops */
+    uint64_t redis_timeout_ms; /* of a call */
     uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
     atomic_bool leaving;

@@ -239,12 +239,12 @@ static h2o_iovec_t pool_body(h2o_req_t *req, fb_buffer_t *body)
 /* --- replies ----------------------------------------------------------------------------- */
 
 /* A list field may come in several lines (RFC 9110, section 5.3). */
-static bool is_known(h2o_req_t *req, const fb_memo_entry_t *entry)
+static bool is_known(h2o_req_t *req, const char *etag)
 {
     ssize_t at = -1;
     while ((at = h2o_find_header(&req->headers, H2O_TOKEN_IF_NONE_MATCH, at)) >= 0) {
         h2o_iovec_t field = req->headers.entries[at].value;
-        if (fb_etag_matches((fb_slice_t){field.base, field.len}, entry->etag, true))
+        if (fb_etag_matches((fb_slice_t){field.base, field.len}, etag, true))
             return true;
     }
     return false;
@@ -307,13 +307,33 @@ static void send_entry(fb_exchange_t *exchange, const fb_memo_entry_t *entry, bo
 void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry)
 {
     h2o_req_t *req = exchange->req;
-    bool known = is_known(req, entry);
+    bool known = is_known(req, entry->etag);
     exchange->route = entry->route;
     h2o_mem_link_shared(&req->pool, entry);
     if (is_usual(exchange))
         send_ready(exchange, entry, known);
     else
         send_entry(exchange, entry, known);
+}
+
+void fb_reply_read(fb_exchange_t *exchange, fb_slice_t revision, fb_buffer_t *body)
+{
+    h2o_req_t *req = exchange->req;
+    char etag[FB_ETAG_BYTES + 1];
+    fb_etag(fb_buffer_slice(body), etag);
+    bool known = is_known(req, etag);
+    begin(exchange, fb_status_of_success(known ? FB_SUCCESS_NOT_MODIFIED : FB_SUCCESS_OK));
+    add(req, &name_revision, h2o_strdup(&req->pool, revision.at, revision.len));
+    add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, etag, FB_ETAG_BYTES));
+    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_cache);
+    if (known) {
+        fb_buffer_dispose(body);
+        finish(exchange, h2o_iovec_init(NULL, 0));
+        return;
+    }
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
+    req->res.content_length = body->len;
+    finish(exchange, pool_body(req, body));
 }
 
 static h2o_iovec_t position_text(h2o_req_t *req, const fb_position_t *position)

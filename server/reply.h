@@ -29,6 +29,10 @@ bool fb_exchange_is_read(const fb_exchange_t *exchange);
  * until it is sent. */
 void fb_reply_entry(fb_exchange_t *exchange, fb_memo_entry_t *entry);
 
+/* The answer of a read that is no entry of the memo, as fb_reply_entry: it shows the fleet at that
+ * revision, at least. The text is copied, the body taken over. */
+void fb_reply_read(fb_exchange_t *exchange, fb_slice_t revision, fb_buffer_t *body);
+
 /* The answer of a write that landed. Takes over the body. */
 void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write);
 

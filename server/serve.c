@@ -105,6 +105,7 @@ static fb_code_t set_limits(serving_t *serving, fb_error_t *error)
     server->connections_max = wanted ? wanted : most;
     server->body_bytes_max = options->limits_body_bytes;
     server->memo_bytes_max = options->memo_bytes;
+    server->redis_timeout_ms = options->redis_timeout_ms;
     server->request_ms = options->limits_request_ms;
     server->idle_ms = options->limits_idle_ms;
     server->stall_ms = options->limits_stall_ms;

@@ -22,6 +22,13 @@ def chain_next(chain, command, change):
     return b"%016x%016x" % (value.high, value.low)
 
 
+def plural(word):
+    """The name of the set of the rows that are named so."""
+    if word[-1] == "y":
+        return word[:-1] + "ies"
+    return word + ("es" if word[-1] == "s" else "s")
+
+
 class Log:
     """The entries of a log and the state that they make."""
 
@@ -33,7 +40,7 @@ class Log:
             self.entries = client.xrange(prefix + "log")
             if len(self.entries) == int(self.head["revision"]):
                 break
-        self.rows, self.days, self.last = {}, {}, {}
+        self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
 
     def check_dense(self):
         expected = [b"%d-0" % (i + 1) for i in range(int(self.head["revision"]))]
@@ -53,8 +60,11 @@ class Log:
             for operation in json.loads(fields[b"change"]):
                 getattr(self, "_" + operation[0])(*operation[1:])
 
-    def _put(self, row, identity, fields):
+    def _put(self, row, identity, fields, *history):
         self.rows[row, identity] = fields
+        if history:
+            name, milliseconds = history
+            self.histories.setdefault((name, identity), []).append((milliseconds, fields))
         self.last[row] = max(self.last.get(row, 0), identity)
 
     def _delete(self, row, identity):
@@ -77,9 +87,9 @@ class Log:
         known = {"head", "log"}
         for row in self.last:
             alive = {identity for name, identity in self.rows if name == row}
-            assert bits(row + "s") == alive, row
+            assert bits(plural(row)) == alive, row
             assert int(self.head[f"last_id:{row}"]) == self.last[row]
-            known.add(row + "s")
+            known.add(plural(row))
         for (row, identity), fields in self.rows.items():
             key = f"{row}:{identity}"
             stored = {k.decode(): v.decode()
@@ -89,6 +99,13 @@ class Log:
         for (plane, day), taken in self.days.items():
             assert bits(f"{plane}:{day}") == taken, (plane, day)
             known.add(f"{plane}:{day}")
+        for (name, identity), entries in self.histories.items():
+            key = f"{name}:{identity}"
+            stored = [(int(entry.split(b"-")[0]),
+                       {k.decode(): v.decode() for k, v in fields.items()})
+                      for entry, fields in self.client.xrange(self.prefix + key)]
+            assert stored and stored == entries[-len(stored):], key  # the oldest may be trimmed
+            known.add(key)
         assert keys <= known, f"keys of nobody: {keys - known}"
 
 

@@ -22,6 +22,12 @@ static void keys_stand_as_the_readme_lists_them(void **state)
     assert_key(&buffer, "fb:{yard_7-b}:machine:4294967295");
     fb_keys_put_set(&keys, &buffer, "machine");
     assert_key(&buffer, "fb:{yard_7-b}:machines");
+    fb_keys_put_set(&keys, &buffer, "status");
+    assert_key(&buffer, "fb:{yard_7-b}:statuses");
+    fb_keys_put_set(&keys, &buffer, "factory");
+    assert_key(&buffer, "fb:{yard_7-b}:factories");
+    fb_keys_put_row(&keys, &buffer, "history", 42);
+    assert_key(&buffer, "fb:{yard_7-b}:history:42");
     fb_keys_put_day(&keys, &buffer, "booked", FB_SLICE("2026-11-21"));
     assert_key(&buffer, "fb:{yard_7-b}:booked:2026-11-21");
     fb_buffer_dispose(&buffer);

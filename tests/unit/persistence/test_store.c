@@ -1,65 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "tests/unit/persistence/contract.h"
 #include "tests/unit/persistence/picture.h"
 
-/* The contract of store.h: each case runs against the store in memory and the one in Redis. */
-
-static char directory[32];
-static fb_private_redis_t *redis;
-
-typedef struct {
-    fb_store_t *store;
-    fb_position_t position; /* where the case thinks the head is */
-} subject_t;
-
-/* What the stores that are made from now on keep of a history. */
-static uint64_t history_length, history_age_ms;
-
-static fb_store_t *make_memory(uint64_t log_length)
-{
-    return fb_store_memory_create(log_length, history_length, history_age_ms);
-}
-
-/* In a fleet of its own. */
-static fb_store_t *make_redis(uint64_t log_length)
-{
-    static unsigned count;
-    char fleet[32];
-    fb_store_t *store;
-    snprintf(fleet, sizeof(fleet), "contract%u", count++);
-    const fb_store_redis_options_t options = {.url = fb_private_redis_url(redis),
-                                              .fleet = fleet,
-                                              .timeout_ms = 5000,
-                                              .log_length = log_length,
-                                              .history_length = history_length,
-                                              .history_age_ms = history_age_ms};
-    assert_ok(fb_store_redis_create(&options, &store, error));
-    return store;
-}
-
-typedef fb_store_t *(*make_t)(uint64_t log_length);
-
-static make_t maker(void **state)
-{
-    return *(make_t *)*state;
-}
-
-static subject_t begin(void **state, uint64_t log_length)
-{
-    subject_t subject = {.store = maker(state)(log_length)};
-    fb_store_t *store = subject.store;
-    assert_ok(store->vtable->head(store, &subject.position, error));
-    return subject;
-}
-
-static void end(subject_t *subject)
-{
-    subject->store->vtable->destroy(subject->store);
-}
-
-static void put(subject_t *subject, const char *payload)
-{
-    assert_ok(commit_text(subject->store, &subject->position, payload, error));
-}
+/* The contract of store.h: each case runs against the store in memory and the one in Redis. Its
+ * histories are in test_store_history.c. */
 
 static void assert_head(subject_t *subject)
 {
@@ -153,6 +97,17 @@ static const char *const malformed[] = {
     "[[\"put\",\"a:b\",5,{\"label\":\"a\"}]]",
     "[[\"put\",5,5,{\"label\":\"a\"}]]",
     "[[\"put\",\"abcdefghijklmnopqrstuvwxyzabcdefg\",5,{\"label\":\"a\"}]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\"]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",1,1]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"\",1]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"His:tory\",1]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},null,1]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",null]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",-1]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",1.5]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",\"1\"]]",
+    "[[\"put\",\"machine\",5,{\"label\":\"a\"},\"history\",100000000000000]]",
+    "[[\"put\",\"machine\",5,{},\"history\",1]]",
     "[[\"delete\",\"machine\"]]",
     "[[\"delete\",\"machine\",1,{}]]",
     "[[\"delete\",\"machine\",null]]",
@@ -555,30 +510,6 @@ static void a_random_program_leaves_both_stores_equal(void **state)
     memory->vtable->destroy(memory);
     real->vtable->destroy(real);
 }
-
-static int start_redis(void **state)
-{
-    (void)state;
-    directory_create(directory);
-    assert_ok(fb_private_redis_start(directory, NULL, &redis, error));
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    fb_private_redis_stop(&redis);
-    directory_remove(directory);
-    return 0;
-}
-
-static make_t in_memory = make_memory, in_redis = make_redis;
-
-#define BOTH(test)                                                                                 \
-    {#test " (memory)", test, NULL, NULL, &in_memory},                                             \
-    {                                                                                              \
-#test " (Redis)", test, NULL, NULL, &in_redis                                              \
-    }
 
 int main(void)
 {
