@@ -237,6 +237,7 @@ static void on_after(h2o_timeout_entry_t *entry)
     fb_history_turn(loop, fb_clock_monotonic_ms());
     if (loop->streams != NULL)
         fb_streams_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+    loop->has_new_snapshot = false;
 }
 
 static void init(fb_loop_t *loop)
@@ -271,9 +272,10 @@ static void init(fb_loop_t *loop)
  * socket polled for writing that nobody writes to any more, which the library asserts not to be. */
 static void follow_turn(fb_loop_t *loop, bool is_new, uint64_t compared_ms)
 {
-    loop->has_new_snapshot = is_new;
+    loop->has_new_snapshot |= is_new;
     loop->compared_ms = compared_ms;
-    h2o_timeout_link(loop->context.loop, &loop->context.zero_timeout, &loop->after);
+    if (!h2o_timeout_is_linked(&loop->after)) /* it is where the wall clock has gone back */
+        h2o_timeout_link(loop->context.loop, &loop->context.zero_timeout, &loop->after);
     h2o_evloop_run(loop->context.loop, 0);
 }
 
@@ -325,6 +327,7 @@ static void dispose(fb_loop_t *loop)
     h2o_multithread_queue_t *queue = loop->context.queue;
     /* Armed by the shutdown for connections that are gone by now; dispose asserts that none is. */
     h2o_timeout_unlink(&loop->context.http2._graceful_shutdown_timeout);
+    h2o_timeout_unlink(&loop->after);
     h2o_context_dispose(&loop->context);
     h2o_evloop_destroy(evloop);
     free(queue); /* which the library closes, but never frees */

@@ -202,7 +202,8 @@ def seen(events):
 def same(events, wanted):
     """Are they just those of the log, in its order?"""
     got = seen(events)
-    assert [g[:3] for g in got] == [w[:3] for w in wanted], (got[-20:], [w[:3] for w in wanted][-20:])
+    names = [w[:3] for w in wanted]
+    assert [g[:3] for g in got] == names, (got[-20:], names[-20:])
     for (_, _, _, deleted), (_, _, _, fields) in zip(got, wanted):
         assert bool(deleted) == (fields is None)
     return True

@@ -2,6 +2,7 @@
 """GET /v1/stream: every change, once, in order, from wherever a client was; see sse.py."""
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -557,6 +558,57 @@ def test_a_client_follows_through_instances_and_a_restart_of_redis(make_server, 
     assert followed(follower, wanted)
     follower.stop()
     assert follower.opened >= 6
+
+
+def test_followers_that_are_cut_at_random_miss_nothing_while_all_is_busy(make_server):
+    seed = int(os.environ.get("FB_SEED", time.time_ns() % 2 ** 32))
+    print(f"FB_SEED={seed}")
+    chance = random.Random(seed)
+    server = make_server("--threads", "2").start()
+    topics = ["", "?topics=machine", "?topics=status", "?topics=maintenance,status"]
+    followers = [Follower(lambda: [server.port], PATH + topics[i % 4]) for i in range(12)]
+    until = time.monotonic() + scale(8, 15)
+    with Api(server.port) as api:
+        machines = [api.new_machine()["id"] for _ in range(50)]
+        while time.monotonic() < until:
+            size = chance.choice([1, 2, 3, 100])
+            report_many(api, [chance.choice(machines) for _ in range(size)],
+                        note="x" * chance.randrange(1, 300))
+            time.sleep(scale(0.02, 0.1))  # or these clients, which share a core, are too slow
+            for _ in range(chance.randrange(3)):
+                api.new_window(chance.choice(machines), start_date=day(1), end_date=day(2))
+            if chance.random() < 0.2:
+                chance.choice(followers).cut()
+            if chance.random() < 0.1:
+                gone = machines.pop(chance.randrange(len(machines)))
+                assert api.delete(f"/v1/machines/{gone}").status == 204
+                machines.append(api.new_machine()["id"])
+    with server.redis() as client:
+        for number, follower in enumerate(followers):
+            wanted = expected(client, topics[number % 4][8:].split(",") if number % 4 else None)
+            assert not any(e.event == "conflated" for e in follower.events), "it was too slow"
+            assert followed(follower, wanted, scale(60, 120))
+            follower.stop()
+
+
+def test_who_falls_out_of_the_journal_catches_up_from_the_log(own):
+    """It does not read until the journal has forgotten what it has not had."""
+    with Api(own.port) as api:
+        machines = [api.new_machine()["id"] for _ in range(1000)]
+        with Stream(own.port, f"{PATH}?topics=status", buffer=16384) as stream:
+            stream.begin()
+            for number in range(JOURNAL_EVENTS // 1000 + 4):
+                report_many(api, machines, note=str(number))
+            with own.redis() as client:
+                wanted = expected(client, ["status"])
+            blocks = []
+            while not blocks or blocks[-1].id.split(".", 1)[1] != wanted[-1][0]:
+                blocks.append(stream.event())
+    dropped = sum(b.json["dropped"] for b in blocks if b.event == "conflated")
+    got = [b for b in blocks if b.event == "status"]
+    assert len(got) + dropped == len(wanted) and metric(own, "fleetbit_stream_catch_ups_total") == 1
+    newest = {b.json["machine_id"]: b.json["note"] for b in got}
+    assert newest == {m: str(JOURNAL_EVENTS // 1000 + 3) for m in machines}
 
 
 def test_the_access_log_has_a_line_at_the_end(make_server, tmp_path):
