@@ -28,7 +28,7 @@ REACH_MS_MAX = 250
 EVENTS = 100        # changes whose way to all streams is timed
 EVENT_PAUSE = 0.05
 SMALL_BATCH, SMALL_PAUSE = 20, 0.02  # 1,000 changes a second
-MONITOR_SECONDS = 1.0
+MONITOR_SECONDS = 0.3  # of silence: what the writer asks each second must not keep it awake
 FOLLOW_SECONDS = 60
 
 

@@ -54,7 +54,10 @@ typedef struct fb_loop {
     fb_heads_t heads; /* of its revision, or of none */
     fb_memo_t *memo;
     fb_parking_t parking;
-    fb_streams_t *streams; /* NULL: there was never one */
+    fb_streams_t *streams;     /* NULL: there was never one */
+    h2o_timeout_entry_t after; /* what follows upon a turn */
+    bool has_new_snapshot;     /* for it */
+    uint64_t compared_ms;      /* for it: the writer's, read before the snapshot was taken */
     fb_conns_t conns;
     fb_access_ring_t *accesses; /* NULL: there is no access log */
     size_t connections_max;
@@ -82,7 +85,7 @@ struct fb_server {
     size_t connections_max;
     size_t body_bytes_max, memo_bytes_max;
     size_t streams_max;
-    atomic_size_t streams; /* of all loops */
+    atomic_size_t streams;     /* of all loops */
     uint64_t redis_timeout_ms; /* of a call */
     uint64_t request_ms, idle_ms, stall_ms, drain_ms, lame_duck_ms, min_revision_wait_ms;
     atomic_bool ready;
