@@ -102,14 +102,19 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
     }
 }
 
-void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload)
+void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload)
 {
-    fb_buffer_put_char(payload, '[');
     for (size_t i = 0; i < change->count; i++) {
         if (i > 0)
             fb_buffer_put_char(payload, ',');
         encode_op(&change->ops[i], payload);
     }
+}
+
+void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload)
+{
+    fb_buffer_put_char(payload, '[');
+    fb_change_encode_ops(change, payload);
     fb_buffer_put_char(payload, ']');
 }
 

@@ -33,6 +33,9 @@ void fb_change_delete(fb_change_t *change, unsigned family, uint32_t id);
 void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
                     fb_day_t to, bool set);
 
+/* Appends the operations of a payload, with commas between them: a change in parts is one payload.
+ */
+void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload);
 /* The payload. */
 void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload);
 /* Reads a payload into a zeroed change; FB_DIVERGED where it is none of ours. */

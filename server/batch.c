@@ -125,25 +125,35 @@ static void make_room(fb_batch_t *batch)
     batch->payloads = fb_realloc(batch->payloads, batch->capacity * sizeof(*batch->payloads));
 }
 
-/* The stage goes on to the next revision, whose change is to be applied in parts. */
+/* The stage goes on to the next revision, whose change is to be added in parts. */
 static void begin_revision(fb_batch_t *batch)
 {
     fb_position_t position = fb_stage_view(batch->stage)->position;
     position.revision++;
     fb_stage_set_position(batch->stage, &position);
+    make_room(batch);
+    batch->payloads[batch->count] = (fb_buffer_t){0};
+    fb_buffer_put_char(&batch->payloads[batch->count], '[');
 }
 
-/* The entry of the revision that was begun, once all parts of its change are applied. */
-static void end_revision(fb_batch_t *batch, uint32_t author, const fb_change_t *change)
+/* Its texts may be borrowed from the rows that it replaces: so they are written before. */
+static void add_part(fb_batch_t *batch, const fb_change_t *part)
+{
+    fb_buffer_t *payload = &batch->payloads[batch->count];
+    if (payload->len > 1 && part->count > 0)
+        fb_buffer_put_char(payload, ',');
+    fb_change_encode_ops(part, payload);
+    count_ops(batch, part);
+    fb_stage_apply_part(batch->stage, part);
+}
+
+static void end_revision(fb_batch_t *batch, uint32_t author)
 {
     fb_position_t position = fb_stage_view(batch->stage)->position;
-    make_room(batch);
     fb_entry_t *entry = &batch->entries[batch->count];
     fb_buffer_t *payload = &batch->payloads[batch->count];
-    *payload = (fb_buffer_t){0};
     batch->count++;
-    count_ops(batch, change);
-    fb_change_encode(change, payload);
+    fb_buffer_put_char(payload, ']');
     batch->bytes += payload->len;
     random_command(batch, author, entry->command);
     entry->payload = fb_buffer_slice(payload);
@@ -162,33 +172,14 @@ static void plan_one(fb_batch_t *batch, uint32_t author, fb_write_t *write)
     fb_plan_t plan = {0};
     if (write->command->plan(snapshot, &write->args, &plan, &write->error) == FB_OK) {
         begin_revision(batch);
-        fb_stage_apply_part(batch->stage, &plan.change);
-        end_revision(batch, author, &plan.change);
+        add_part(batch, &plan.change);
+        end_revision(batch, author);
         render_answer(snapshot, write, &plan);
     }
     fb_change_dispose(&plan.change);
 }
 
 /* --- a write of many items ----------------------------------------------------------------- */
-
-/* Plans an item behind those that the plan has, and applies it. */
-static fb_code_t plan_item(fb_batch_t *batch, const fb_command_t *command, const fb_args_t *item,
-                           fb_plan_t *plan, fb_error_t *error)
-{
-    size_t before = plan->change.count;
-    fb_code_t code = command->plan(fb_stage_view(batch->stage), item, plan, error);
-    if (code != FB_OK) {
-        plan->change.count = before;
-        return code;
-    }
-    const fb_change_t part = {.ops = plan->change.ops + before,
-                              .count = plan->change.count - before};
-    fb_assert(part.count > 0);
-    if (before == 0)
-        begin_revision(batch);
-    fb_stage_apply_part(batch->stage, &part);
-    return FB_OK;
-}
 
 static void put_failure(const fb_write_t *write, const fb_args_t *item, const fb_error_t *error,
                         fb_buffer_t *body)
@@ -221,22 +212,29 @@ static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
     fb_plan_t plan = {0};
     fb_args_t item = {0};
+    bool begun = false;
     fb_buffer_put_literal(&write->body, "{\"results\":[");
     for (unsigned i = 0; i < write->args.items.count; i++) {
         fb_error_t error;
         error.code = FB_OK; /* without a code, its texts say nothing */
+        plan.change.count = 0;
         fb_code_t code = fb_args_item(&write->args, i, &item, &error);
         if (code == FB_OK)
-            code = plan_item(batch, write->command, &item, &plan, &error);
+            code = write->command->plan(snapshot, &item, &plan, &error);
         fb_buffer_put_text(&write->body, i > 0 ? "," : "");
-        if (code == FB_OK)
-            put_success(snapshot, write->command, &plan, &write->body);
-        else
+        if (code != FB_OK) {
             put_failure(write, &item, &error, &write->body);
+            continue;
+        }
+        if (!begun)
+            begin_revision(batch);
+        begun = true;
+        add_part(batch, &plan.change);
+        put_success(snapshot, write->command, &plan, &write->body);
     }
     fb_buffer_put_literal(&write->body, "]}");
-    if (plan.change.count > 0)
-        end_revision(batch, author, &plan.change);
+    if (begun)
+        end_revision(batch, author);
     write->position = snapshot->position;
     fb_change_dispose(&plan.change);
 }

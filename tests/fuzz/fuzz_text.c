@@ -18,10 +18,12 @@ static void read_date(fb_slice_t text)
 
 static void read_instant(fb_slice_t text)
 {
-    fb_instant_t instant;
+    fb_instant_t instant, loose = 0;
     char back[FB_INSTANT_TEXT_BYTES];
+    fb_date_result_t read = fb_instant_read(text, &loose);
     if (!fb_instant_parse(text, &instant))
         return;
+    fb_assert(read == FB_DATE_OK && loose == instant);
     fb_instant_format(instant, back);
     fb_assert(fb_slice_equal(text, (fb_slice_t){back, sizeof(back)}));
 }
