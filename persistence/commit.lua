@@ -29,7 +29,14 @@ local FORMER_MAX = 8 -- epochs that a head remembers
 local FIRST_CHANGE = 10 -- of the arguments of a commit, which have four for each change
 local AUTHOR_BYTES = 8 -- of a command id: which process it is of
 
-local call, pcall_redis -- redis.call and redis.pcall: not there yet while the library loads
+-- What is called a thousand times in a batch, and not there yet while the library loads: a global
+-- is looked up through a table of Redis each time.
+local call, pcall_redis, type, pairs, unpack, format
+
+local function begin()
+    call, pcall_redis = redis.call, redis.pcall
+    type, pairs, unpack, format = _G.type, _G.pairs, _G.unpack, string.format
+end
 
 local function is_name(name)
     return type(name) == 'string' and #name <= NAME_BYTES_MAX
@@ -37,8 +44,7 @@ local function is_name(name)
 end
 
 local function is_integer(number, least, greatest)
-    return type(number) == 'number' and number >= least and number <= greatest
-        and number == math.floor(number)
+    return type(number) == 'number' and number >= least and number <= greatest and number % 1 == 0
 end
 
 local month_days = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 }
@@ -66,7 +72,7 @@ local function dates_from(first, count)
         if year > YEAR_MAX then
             return nil
         end
-        dates[i] = string.format('%04d-%02d-%02d', year, month, day)
+        dates[i] = format('%04d-%02d-%02d', year, month, day)
         day = day + 1
         if day > days_of_month(year, month) then
             day, month = 1, month + 1
@@ -81,9 +87,8 @@ end
 -- A batch gathers, while it is checked, what its operations touch:
 --     bits        key of a bitmap -> the greatest id whose bit it may set
 --     families    name of a row -> what is the same for all its operations
---     histories   its name -> the beginning of its keys, and one of them
+--     histories   its name -> the beginning of its keys
 --     head        fields of the head that it changes
---     ms, entry   an instant, and the id of an entry of that instant: mostly all are of one
 local function will_touch_bit(batch, key, id)
     if id > (batch.bits[key] or 0) then
         batch.bits[key] = id
@@ -131,30 +136,29 @@ local function family_of(batch, name)
             rows = batch.prefix .. name .. ':',
             field = field,
             last_id = tonumber(head_field(batch, field) or 0),
-            greatest = 0, -- of the ids
-            one = nil, -- the key of one of the rows
+            greatest = 0, -- of the ids in this batch
         }
         batch.families[name] = family
     end
     return family
 end
 
--- It may set or clear the bit of the row; `key` is the row's.
-local function will_touch_row(batch, family, id, key)
+-- It may set or clear the bit of a row.
+local function will_touch_row(batch, family, id)
     if id > family.greatest then
         family.greatest = id
         will_touch_bit(batch, family.set, id)
     end
-    family.one = key
 end
 
+-- The beginning of the keys of the histories of that name; nil where it is no name.
 local function history_of(batch, name)
-    local history = batch.histories[name]
-    if not history and is_name(name) then
-        history = { keys = batch.prefix .. name .. ':', one = nil }
-        batch.histories[name] = history
+    local keys = batch.histories[name]
+    if not keys and is_name(name) then
+        keys = batch.prefix .. name .. ':'
+        batch.histories[name] = keys
     end
-    return history
+    return keys
 end
 
 -- Numbers go to Redis as texts: it would print them with 17 digits.
@@ -169,21 +173,39 @@ local function set_bit(key, id_text, bit)
     return true
 end
 
+-- Fields and texts of a row, in turn; nil where they are none. The table has room for four fields
+-- from the beginning: it would grow three times.
+local function words_of(fields)
+    local words, count = { 0, 0, 0, 0, 0, 0, 0, 0 }, 0
+    for field, text in pairs(fields) do
+        if type(text) ~= 'string' or field == '' then
+            return nil
+        end
+        words[count + 1], words[count + 2] = field, text
+        count = count + 2
+    end
+    for unused = count + 1, 8 do
+        words[unused] = nil
+    end
+    -- Of a JSON array, all keys are numbers; of an object, none.
+    return type(words[1]) == 'string' and words or nil
+end
+
 -- Most rows keep the names of their fields, and then need not be made anew: not where a field has
 -- to go, or the key is no row at all. A row that had one of the fields was there before, and so its
 -- bit is set.
-local function put_row(op)
-    local words, count = op.words, op.count
-    local added = count <= ARGUMENTS_MAX and pcall_redis('HSET', op.row, unpack(words, 1, count))
-    if type(added) ~= 'number' or call('HLEN', op.row) ~= count / 2 then
-        call('DEL', op.row)
+local function put_row(family, id, words)
+    local row, count = family.rows .. id, #words
+    local added = count <= ARGUMENTS_MAX and pcall_redis('HSET', row, unpack(words))
+    if type(added) ~= 'number' or call('HLEN', row) ~= count / 2 then
+        call('DEL', row)
         for from = 1, count, ARGUMENTS_MAX do
-            call('HSET', op.row, unpack(words, from, math.min(from + ARGUMENTS_MAX - 1, count)))
+            call('HSET', row, unpack(words, from, math.min(from + ARGUMENTS_MAX - 1, count)))
         end
         added = count / 2
     end
     if added == count / 2 then
-        set_bit(op.family.set, op.id, 1)
+        set_bit(family.set, id, 1)
     end
 end
 
@@ -195,27 +217,25 @@ end
 -- later millisecond (the instants of a row never go back, but somebody may have added one by hand):
 -- the entry comes behind it, under an id that Redis chooses. A key that is no stream, or has used
 -- up the last id there is: it is no history of ours, and begins anew, as a row does.
-local function append_history(op, keep)
-    local key, words, count, entry = op.history, op.words, op.count, op.entry
+local function append_history(key, ms, words, keep)
+    local entry, from = keep.at(ms)
     local added
     if keep.length then
-        added = pcall_redis('XADD', key, 'MAXLEN', '~', keep.length, entry,
-            unpack(words, 1, count))
-    elseif keep.age then
-        added = pcall_redis('XADD', key, 'MINID', '~', keep.from(op.ms), entry,
-            unpack(words, 1, count))
+        added = pcall_redis('XADD', key, 'MAXLEN', '~', keep.length, entry, unpack(words))
+    elseif from then
+        added = pcall_redis('XADD', key, 'MINID', '~', from, entry, unpack(words))
     else
-        added = pcall_redis('XADD', key, entry, unpack(words, 1, count))
+        added = pcall_redis('XADD', key, entry, unpack(words))
     end
     if type(added) == 'table' then
-        added = pcall_redis('XADD', key, '*', unpack(words, 1, count))
+        added = pcall_redis('XADD', key, '*', unpack(words))
     end
     if type(added) == 'table' then
         call('DEL', key)
-        call('XADD', key, entry, unpack(words, 1, count))
+        call('XADD', key, entry, unpack(words))
     end
-    if keep.length and keep.age then
-        call('XTRIM', key, 'MINID', '~', keep.from(op.ms))
+    if keep.length and from then
+        call('XTRIM', key, 'MINID', '~', from)
     end
 end
 
@@ -225,98 +245,85 @@ local function keeping(length, age)
     if not is_integer(length, 0, 2 ^ 53) or not is_integer(age, 0, 2 ^ 53) then
         return nil
     end
-    local last, from -- most operations of a batch are of one millisecond
+    local last, entry, from -- most operations of a batch are of one millisecond
     return {
-        length = length > 0 and string.format('%.0f', length) or nil,
-        age = age > 0,
-        from = function(ms)
+        length = length > 0 and format('%.0f', length) or nil,
+        -- The id of an entry of that instant, and the least one that stays, if age matters.
+        at = function(ms)
             if ms ~= last then
-                last, from = ms, string.format('%.0f', math.max(0, ms - age))
+                last, entry = ms, format('%.0f-*', ms)
+                from = age > 0 and format('%.0f', math.max(0, ms - age)) or nil
             end
-            return from
+            return entry, from
         end,
     }
 end
 
--- For each kind of operation: `check` makes of it what `apply` takes, or answers nil and what is
--- wrong with it; `apply` cannot fail.
+-- For each kind of operation: `check` says what is wrong with it, or makes of its members what
+-- `apply` takes and answers nil; `apply` cannot fail. The members are overwritten in their places,
+-- for new tables are half of what a batch costs in Lua.
 local kinds = {}
 
+-- [kind, family, id, words, beginning of the history's key or nil, milliseconds]
 kinds.put = {
     check = function(op, batch)
-        local id, fields, ms, history = op[3], op[4], op[6], nil
-        local family, members = family_of(batch, op[2]), #op
+        local id, fields, ms, members = op[3], op[4], op[6], #op
+        local family, history = family_of(batch, op[2]), nil
         if members == 6 and is_integer(ms, 0, MS_MAX) then
             history = history_of(batch, op[5])
         end
         if members ~= (history and 6 or 4) or not family or not is_integer(id, 1, ID_MAX)
             or type(fields) ~= 'table' then
-            return nil, 'a put is [kind, row, id, fields] or [.., history, milliseconds]'
+            return 'a put is [kind, row, id, fields] or [.., history, milliseconds]'
         end
-        local words, count = { 0, 0, 0, 0, 0, 0, 0, 0 }, 0 -- with room, so that it need not grow
-        for field, text in pairs(fields) do
-            if type(field) ~= 'string' or field == '' or type(text) ~= 'string' then
-                return nil, 'the fields of a row have names, and texts as values'
-            end
-            words[count + 1], words[count + 2] = field, text
-            count = count + 2
+        local words = words_of(fields)
+        if not words or history and #words > ARGUMENTS_MAX then
+            return 'a row has fields with names, and texts as values; with a history at most 500'
         end
-        if count == 0 or history and count > ARGUMENTS_MAX then
-            return nil, 'a row has at least one field, and with a history at most 500'
-        end
-        local id_text = string.format('%d', id)
-        local row = family.rows .. id_text
-        will_touch_row(batch, family, id, row)
-        if history then
-            history.one = history.keys .. id_text
-            if ms ~= batch.ms then
-                batch.ms, batch.entry = ms, string.format('%.0f-*', ms)
-            end
-        end
+        op[2], op[3], op[4], op[5] = family, format('%d', id), words, history
+        will_touch_row(batch, family, id)
         if id > family.last_id then
             family.last_id = id
-            batch.head[family.field] = id_text
+            batch.head[family.field] = op[3]
         end
-        return { kind = kinds.put, family = family, id = id_text, row = row, words = words,
-            count = count, history = history and history.one, ms = ms, entry = batch.entry }
     end,
     apply = function(op, keep)
-        put_row(op)
-        if op.history then
-            append_history(op, keep)
+        local family, id, words, history = op[2], op[3], op[4], op[5]
+        put_row(family, id, words)
+        if history then
+            append_history(history .. id, op[6], words, keep)
         end
     end,
 }
 
+-- [kind, family, id]
 kinds.delete = {
     check = function(op, batch)
-        local id = op[3]
-        local family = family_of(batch, op[2])
+        local family, id = family_of(batch, op[2]), op[3]
         if #op ~= 3 or not family or not is_integer(id, 1, ID_MAX) then
-            return nil, 'a delete is [kind, row, id]'
+            return 'a delete is [kind, row, id]'
         end
-        local id_text = string.format('%d', id)
-        local row = family.rows .. id_text
-        will_touch_row(batch, family, id, row)
-        return { kind = kinds.delete, family = family, id = id_text, row = row }
+        op[2], op[3] = family, format('%d', id)
+        will_touch_row(batch, family, id)
     end,
     apply = function(op)
-        call('DEL', op.row)
-        set_bit(op.family.set, op.id, 0)
+        call('DEL', op[2].rows .. op[3])
+        set_bit(op[2].set, op[3], 0)
     end,
 }
 
+-- [kind, keys of the days, id, .., .., bit]
 kinds.days = {
     check = function(op, batch)
         local plane, id, first, count, bit = op[2], op[3], op[4], op[5], op[6]
         if #op ~= 6 or not is_name(plane) or not is_integer(id, 1, ID_MAX)
             or type(first) ~= 'string' or not is_integer(count, 1, DAYS_MAX)
             or not is_integer(bit, 0, 1) then
-            return nil, 'a days is [kind, plane, id, date, count, bit]'
+            return 'a days is [kind, plane, id, date, count, bit]'
         end
         local dates = dates_from(first, count)
         if not dates then
-            return nil, 'no such dates'
+            return 'no such dates'
         end
         local keys = {}
         for i, date in ipairs(dates) do
@@ -332,13 +339,14 @@ kinds.days = {
                 batch.head[greatest] = dates[count]
             end
         end
-        return { kind = kinds.days, id = string.format('%d', id), keys = keys, bit = bit }
+        op[2], op[3] = keys, format('%d', id)
     end,
     apply = function(op)
-        for _, key in ipairs(op.keys) do
-            local changed = set_bit(key, op.id, op.bit)
+        local bit = op[6]
+        for _, key in ipairs(op[2]) do
+            local changed = set_bit(key, op[3], bit)
             -- A day without a machine needs no bitmap, which would be as long as the greatest id.
-            if changed and op.bit == 0 and call('BITCOUNT', key) == 0 then
+            if changed and bit == 0 and call('BITCOUNT', key) == 0 then
                 call('DEL', key)
             end
         end
@@ -353,14 +361,14 @@ local function operations_of(payload, batch)
     end
     for i, op in ipairs(ops) do
         local kind = type(op) == 'table' and kinds[op[1]]
-        local checked, fault = nil, 'no such operation'
+        local fault = 'no such operation'
         if kind then
-            checked, fault = kind.check(op, batch)
+            fault = kind.check(op, batch)
         end
-        if not checked then
+        if fault then
             return nil, 'operation ' .. i .. ': ' .. fault
         end
-        ops[i] = checked
+        op[1] = kind
     end
     return ops
 end
@@ -386,11 +394,12 @@ local function obstacle(batch, log)
         and may('XLEN', log)
         and may('PUBLISH', batch.prefix .. 'invalidate', '')
     for _, family in pairs(batch.families) do
-        allowed = allowed and may('DEL', family.one) and may('HSET', family.one, 'field', '')
-            and may('HLEN', family.one)
+        local key = family.rows .. '1'
+        allowed = allowed and may('DEL', key) and may('HSET', key, 'field', '')
+            and may('HLEN', key)
     end
-    for _, history in pairs(batch.histories) do
-        local key = history.one
+    for _, keys in pairs(batch.histories) do
+        local key = keys .. '1'
         allowed = allowed and may('XADD', key, '0-*', 'field', '') and may('DEL', key)
             and may('XTRIM', key, 'MINID', '~', '0')
     end
@@ -422,7 +431,7 @@ end
 -- Answers OK; or STALE and the epoch, revision and chain of the head; or RUN where the head is of
 -- another run of Redis: then an epoch must begin first.
 local function commit(keys, args)
-    call, pcall_redis = redis.call, redis.pcall
+    begin()
     local log_length = tonumber(args[7])
     local keep = keeping(tonumber(args[8]), tonumber(args[9]))
     if #args < FIRST_CHANGE + 3 or (#args - FIRST_CHANGE + 1) % 4 ~= 0
@@ -449,7 +458,7 @@ local function commit(keys, args)
     end
 
     local batch = { head_key = keys[1], prefix = prefix, bits = {}, families = {}, histories = {},
-        head = {}, ms = nil, entry = nil }
+        head = {} }
     local changes, fault = changes_of(args, batch)
     fault = fault or obstacle(batch, log)
     if fault then
@@ -460,20 +469,20 @@ local function commit(keys, args)
     local number = tonumber(revision)
     for i, ops in ipairs(changes) do
         local at = FIRST_CHANGE + 4 * (i - 1)
-        local text = string.format('%d', number + i)
+        local text = format('%d', number + i)
         local added = pcall_redis('XADD', log, text .. '-0', 'chain', args[at],
             'command', args[at + 1], 'sum', args[at + 2], 'change', args[at + 3])
         if type(added) == 'table' then
             return redis.error_reply('DAMAGED ' .. log .. ': ' .. added.err)
         end
         for _, op in ipairs(ops) do
-            op.kind.apply(op, keep)
+            op[1].apply(op, keep)
         end
         call('PUBLISH', channel, epoch .. ' ' .. text .. ' ' .. args[at] .. ' ' .. args[at + 2]
             .. ' ' .. args[at + 1] .. ' ' .. args[at + 3])
     end
 
-    local words = { 'revision', string.format('%.0f', number + #changes),
+    local words = { 'revision', format('%.0f', number + #changes),
         'chain', args[#args - 3], 'sum', args[#args - 1] }
     for _, field in ipairs(sorted_fields(batch.head)) do
         words[#words + 1] = field
@@ -495,7 +504,7 @@ end
 -- KEYS: the head. ARGV: schema, epoch and chain of a new fleet, run_id of this Redis.
 -- Makes the head where there is none; answers it.
 local function init(keys, args)
-    call = redis.call
+    begin()
     if call('EXISTS', keys[1]) == 0 then
         local log = string.sub(keys[1], 1, -5) .. 'log'
         if call('EXISTS', log) == 1 then
@@ -525,7 +534,7 @@ end
 -- Begins the new epoch where the head still has the one that ends, or another run of Redis; where
 -- neither is so, somebody else has begun one already. Answers the head.
 local function begin_epoch(keys, args)
-    call = redis.call
+    begin()
     local epoch, revision, run, former =
         unpack(call('HMGET', keys[1], 'epoch', 'revision', 'run', 'former'))
     if epoch and (epoch == args[1] or args[3] ~= '' and run ~= args[3]) then

@@ -229,6 +229,17 @@ static void configure(fb_loop_t *loop)
     fb_admin_register(loop, loop->admin_hosts[0]);
 }
 
+static void on_after(h2o_timeout_entry_t *entry)
+{
+    fb_loop_t *loop = H2O_STRUCT_FROM_MEMBER(fb_loop_t, after, entry);
+    if (loop->parking.is_active)
+        fb_parking_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+    fb_history_turn(loop, fb_clock_monotonic_ms());
+    if (loop->streams != NULL)
+        fb_streams_turn(loop, loop->has_new_snapshot, loop->compared_ms);
+    loop->has_new_snapshot = false;
+}
+
 static void init(fb_loop_t *loop)
 {
     const fb_server_t *server = loop->server;
@@ -237,6 +248,7 @@ static void init(fb_loop_t *loop)
     h2o_multithread_register_receiver(loop->context.queue, &loop->answers, fb_dispatch_on_answers);
     h2o_multithread_register_receiver(loop->context.queue, &loop->reads, fb_readers_on_done);
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
+    loop->after.cb = on_after;
     fb_parking_init(&loop->parking);
     h2o_linklist_init_anchor(&loop->histories);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
@@ -255,6 +267,18 @@ static void init(fb_loop_t *loop)
     read_start(loop->listeners);
 }
 
+/* Whoever waits, and the streams, get what they wait for in a callback of the
+ * library and not between two of its turns: what is written there and gone at once can leave a
+ * socket polled for writing that nobody writes to any more, which the library asserts not to be. */
+static void follow_turn(fb_loop_t *loop, bool is_new, uint64_t compared_ms)
+{
+    loop->has_new_snapshot |= is_new;
+    loop->compared_ms = compared_ms;
+    if (!h2o_timeout_is_linked(&loop->after)) /* it is where the wall clock has gone back */
+        h2o_timeout_link(loop->context.loop, &loop->context.zero_timeout, &loop->after);
+    h2o_evloop_run(loop->context.loop, 0);
+}
+
 static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 {
     fb_server_t *server = loop->server;
@@ -262,21 +286,19 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
+    wait_ms = fb_history_wait_ms(loop, wait_ms);
     if (loop->streams != NULL)
         wait_ms = fb_streams_wait_ms(loop, wait_ms);
-    wait_ms = fb_history_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
     fb_count(&loop->metrics.turns_total, 1);
     uint64_t compared_ms = atomic_load_explicit(&writer->compared_ms, memory_order_acquire);
     bool is_new = take_snapshot(loop);
-    if (loop->parking.is_active)
-        fb_parking_turn(loop, is_new, compared_ms);
     uint64_t now_ms = fb_clock_monotonic_ms();
-    fb_history_turn(loop, now_ms);
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
-    if (loop->streams != NULL)
-        fb_streams_turn(loop, is_new, compared_ms);
+    if (loop->parking.is_active || fb_history_wait_ms(loop, 1) == 0 ||
+        (loop->streams != NULL && fb_streams_have_work(loop, is_new, now_ms)))
+        follow_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)
         return;
     *swept_ms = now_ms;
@@ -306,6 +328,7 @@ static void dispose(fb_loop_t *loop)
     h2o_multithread_queue_t *queue = loop->context.queue;
     /* Armed by the shutdown for connections that are gone by now; dispose asserts that none is. */
     h2o_timeout_unlink(&loop->context.http2._graceful_shutdown_timeout);
+    h2o_timeout_unlink(&loop->after);
     h2o_context_dispose(&loop->context);
     h2o_evloop_destroy(evloop);
     free(queue); /* which the library closes, but never frees */

@@ -55,7 +55,10 @@ typedef struct fb_loop {
     fb_heads_t heads; /* of its revision, or of none */
     fb_memo_t *memo;
     fb_parking_t parking;
-    fb_streams_t *streams; /* NULL: there was never one */
+    fb_streams_t *streams;     /* NULL: there was never one */
+    h2o_timeout_entry_t after; /* what follows upon a turn */
+    bool has_new_snapshot;     /* for it */
+    uint64_t compared_ms;      /* for it: the writer's, read before the snapshot was taken */
     fb_conns_t conns;
     fb_access_ring_t *accesses; /* NULL: there is no access log */
     size_t connections_max;

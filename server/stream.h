@@ -21,8 +21,11 @@
 /* Answers a view with FB_SOURCE_EVENTS: begins a stream, or refuses it. */
 void fb_stream_answer(fb_exchange_t *exchange, const fb_route_t *route, fb_slice_t query);
 
-/* Between two turns of the loop, where it has streams (`loop->streams`): sends what there is to
- * send, a bounded part of it. `compared_ms` is the writer's, read before the snapshot was taken. */
+/* Where the loop has streams (`loop->streams`): is there anything to do for them after this turn?
+ */
+bool fb_streams_have_work(const fb_loop_t *loop, bool is_new_snapshot, uint64_t now_ms);
+/* Then, in a callback of the library: sends what there is to send, a bounded part of it.
+ * `compared_ms` is the writer's, read before the snapshot was taken. */
 void fb_streams_turn(fb_loop_t *loop, bool is_new_snapshot, uint64_t compared_ms);
 /* How long the next turn may wait, at most `most_ms`. */
 int32_t fb_streams_wait_ms(const fb_loop_t *loop, int32_t most_ms);

@@ -95,7 +95,6 @@ void fb_streams_each(fb_streams_t *streams, void (*visit)(fb_stream_client_t *cl
 void fb_stream_send(fb_stream_client_t *client, fb_stream_chunk_t *chunk)
 {
     fb_loop_t *loop = client->loop;
-    loop->streams->is_busy = true;
     if (chunk == NULL) {
         client->is_over = true;
         h2o_send(client->req, NULL, 0, H2O_SEND_STATE_FINAL);

@@ -104,8 +104,7 @@ typedef struct fb_streams {
     fb_stream_page_t *pages[FB_STREAM_PAGES];
     unsigned reads;
     uint64_t uses;
-    bool is_busy; /* something was written: the next turn must not wait */
-    bool shares;  /* some topics keep chunks */
+    bool shares; /* some topics keep chunks */
     fb_buffer_t text;
 } fb_streams_t;
 

@@ -26,9 +26,12 @@ static uint32_t changed_families(const fb_events_t *events, fb_event_mark_t mark
 
 static void wake(fb_streams_t *streams, fb_stream_topics_t *topics, fb_event_mark_t before)
 {
+    h2o_linklist_t woken;
+    h2o_linklist_init_anchor(&woken);
+    h2o_linklist_insert_list(&woken, &topics->idle); /* some may go back at once */
     topics->newest = streams->reached;
-    while (!h2o_linklist_is_empty(&topics->idle)) {
-        fb_stream_client_t *client = fb_stream_client_at(topics->idle.next);
+    while (!h2o_linklist_is_empty(&woken)) {
+        fb_stream_client_t *client = fb_stream_client_at(woken.next);
         fb_stream_unlink(client);
         client->mark = before;
         client->exact_to = streams->reached.revision;
@@ -236,7 +239,6 @@ void fb_streams_turn(fb_loop_t *loop, bool is_new_snapshot, uint64_t compared_ms
     unsigned sends = FB_STREAM_SENDS_A_TURN;
     uint64_t now_ms = fb_clock_monotonic_ms();
     bool must_judge = is_new_snapshot || compared_ms != streams->compared_ms;
-    streams->is_busy = false;
     if (streams->count == 0)
         return;
     if (is_new_snapshot)
@@ -251,14 +253,25 @@ void fb_streams_turn(fb_loop_t *loop, bool is_new_snapshot, uint64_t compared_ms
     beat_some(streams, &sends);
 }
 
+static bool is_empty(const h2o_linklist_t *list)
+{
+    return list->next == list;
+}
+
+bool fb_streams_have_work(const fb_loop_t *loop, bool is_new_snapshot, uint64_t now_ms)
+{
+    const fb_streams_t *streams = loop->streams;
+    return streams->count > 0 && (is_new_snapshot || loop->leaving || now_ms >= streams->beat_ms ||
+                                  !is_empty(&streams->behind) || !is_empty(&streams->beating) ||
+                                  !is_empty(&streams->ahead));
+}
+
 int32_t fb_streams_wait_ms(const fb_loop_t *loop, int32_t most_ms)
 {
     const fb_streams_t *streams = loop->streams;
-    if (streams->is_busy || streams->behind.next != &streams->behind ||
-        streams->beating.next != &streams->beating)
-        return 0; /* what was written between two turns is found to be so in the next one */
-    bool is_ahead = streams->ahead.next != &streams->ahead;
-    return is_ahead && most_ms > AHEAD_WAIT_MS ? AHEAD_WAIT_MS : most_ms;
+    if (!is_empty(&streams->behind) || !is_empty(&streams->beating))
+        return 0;
+    return !is_empty(&streams->ahead) && most_ms > AHEAD_WAIT_MS ? AHEAD_WAIT_MS : most_ms;
 }
 
 void fb_streams_destroy(fb_loop_t *loop)
