@@ -114,6 +114,15 @@ static void only_so_many_wait(void **state)
     assert_int_equal(submit(readers, run_soon), FB_OK);
     turn_until(FB_READERS_QUEUE_MAX + FB_READERS + 1);
     fb_readers_stop(readers);
+    uint64_t waited = 0, ran = 0;
+    const fb_readers_state_t *seen = fb_readers_state(readers);
+    for (unsigned i = 0; i <= FB_DURATION_BUCKETS; i++) {
+        waited += fb_count_read(&seen->waiting.buckets[i]);
+        ran += fb_count_read(&seen->running.buckets[i]);
+    }
+    assert_int_equal(fb_count_read(&seen->refused), 1);
+    assert_int_equal(waited, FB_READERS_QUEUE_MAX + FB_READERS + 1);
+    assert_int_equal(ran, waited);
     fb_readers_destroy(&readers);
 }
 
