@@ -523,10 +523,12 @@ def test_a_client_follows_through_restarts(own):
     follower = Follower(lambda: [own.port])
     start = int(follower.last.split(".")[1])
     for end in (own.stop, own.kill, own.stop):
+        opened = follower.opened
         with Api(own.port) as api:
             write_some(api)
         end()
         own.start()
+        eventually(lambda: follower.opened > opened)
     with Api(own.port) as api:
         write_some(api)
     with own.redis() as client:

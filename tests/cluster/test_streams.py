@@ -49,13 +49,13 @@ def test_a_client_that_is_ahead_of_its_instance_waits_for_it(make_cluster):
     one, other = cluster.instances
     write(one)
     cluster.settle()
-    other.proxy.hang(True)
+    other.proxy.hang(*other.proxy.EVERYTHING)
     last = write(one)
     with Stream(other.port, last=last) as stream:
         assert stream.begin().id == last
         assert stream.is_silent(0.5)
         write(one)
-        other.proxy.hang(False)
+        other.proxy.hang()
         event = stream.event()
         assert event.event == "machine" and after(event.id) == after(last) + 1
 
@@ -127,6 +127,7 @@ def test_an_instance_that_was_cut_off_streams_what_it_missed(make_cluster):
     follower = Follower(lambda: [other.port])
     start = after(follower.last)
     other.proxy.refuse(True)
+    other.proxy.cut()
     write(one, 30)
     other.proxy.refuse(False)
     cluster.settle()
@@ -142,6 +143,7 @@ def test_an_instance_that_loads_anew_resyncs_its_streams(make_cluster):
     live = Stream(other.port)
     live.begin()
     other.proxy.refuse(True)
+    other.proxy.cut()
     write(one, 300)
     other.proxy.refuse(False)
     cluster.settle()
