@@ -163,6 +163,8 @@ def test_pages_of_rows_add_up_to_the_checksum(server, api):
     made = [api.new_machine()["id"] for _ in range(20)]
     for machine in made[:3]:
         api.new_window(machine, duration_days=2)
+        report = {"status": "red", "updated_by": "Ann"}
+        assert api.put(f"/v1/machines/{machine}/status", report).status == 200
     status = status_of(server)
     for family in ROW_NAMES:
         for limit in ("", "&limit=7", "&limit=1000"):
