@@ -8,11 +8,12 @@
  * journal of the snapshot (resources/events.h), or from the log where a client resumes further
  * back. All of it belongs to the loop.
  *
- *     a client    idle ──(events of its topics)──► behind ──(a chunk)──► sending ──► idle, or
- * behind │  ▲ (not in the    ▼  │ (a page of the log is there) journal)     waits for a page
+ *     arrives ──► ahead, of a revision or an epoch that is not known here yet ──► behind, or resync
  *
- *     arrives ──► ahead: of a revision, or an epoch, that is not known here yet ──► behind, or
- * resync
+ *     idle ──(events of its topics)──► behind ──(a chunk)──► is sent it ──► idle, or behind
+ *                                       │  ▲
+ *                (not in the journal)   ▼  │   (a page of the log is there)
+ *                                       waits
  *
  * What is sent is encoded once: events are texts already, a chunk is a run of them for one set of
  * topics, and all clients that stand at the same place share it. Of a client there is nothing but
