@@ -102,6 +102,8 @@ void fb_history_answer(fb_exchange_t *exchange, const fb_route_t *route, fb_slic
         return;
     }
     pending->ask.deadline_ms = fb_clock_monotonic_ms() + loop->server->redis_timeout_ms;
+    memcpy(pending->ask.epoch, loop->snapshot->position.epoch, sizeof(pending->ask.epoch));
+    pending->ask.times = loop->server->history_times;
     pending->ask.is_given_up = &pending->is_given_up;
     pending->job = (fb_read_job_t){.receiver = &loop->reads, .run = run, .on_done = on_done};
     memcpy(pending->revision, loop->revision, loop->revision_len);

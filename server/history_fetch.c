@@ -32,6 +32,8 @@ typedef struct {
     bool has_until;
     uint64_t until_ms; /* so far back it is counted; the next state lasted until then */
     uint64_t times[FB_EQUIPMENT_STATES + 1];
+    bool has_known, has_met; /* it was counted before; and so far back it is counted again */
+    fb_history_counted_t known, counting; /* counting: what is to be known of it */
 } found_t;
 
 /* --- the cursor -------------------------------------------------------------------------- */
@@ -163,6 +165,19 @@ static void count_state(found_t *found, unsigned state, uint64_t ms)
     }
 }
 
+static void count_entry(found_t *found, const fb_history_entry_t *entry)
+{
+    unsigned state = state_of(entry->texts[FB_EQUIPMENT_STATUS]);
+    uint64_t until_now = found->times[state];
+    count_state(found, state, entry->mark.ms);
+    found->counted_last = entry->mark;
+    if (found->counted++ == 0) { /* what follows the newest one is not over yet */
+        found->counting.upto = entry->mark;
+        found->counting.times[state] = until_now - found->times[state];
+    }
+    found->has_met = found->has_known && fb_history_mark_equal(entry->mark, found->known.upto);
+}
+
 static fb_code_t show(found_t *found, const fb_history_entry_t *entry, fb_error_t *error)
 {
     const fb_resource_t *resource = found->ask->resource;
@@ -199,11 +214,8 @@ static fb_code_t on_entry(void *context, const fb_history_entry_t *entry, fb_err
     if (!found->has_end)
         found->end_ms = later_of_now(found, entry->mark.ms);
     found->has_end = true;
-    if (found->counts) {
-        found->counted++;
-        found->counted_last = entry->mark;
-        count_state(found, state_of(entry->texts[FB_EQUIPMENT_STATUS]), entry->mark.ms);
-    }
+    if (found->counts && !found->has_met)
+        count_entry(found, entry);
     return found->shows ? show(found, entry, error) : FB_OK;
 }
 
@@ -268,22 +280,74 @@ static fb_code_t fetch_page(found_t *found, fb_store_t *store, fb_error_t *error
     return code;
 }
 
-/* What is left of the range, as far as it is counted at all. */
-static fb_code_t fetch_times(found_t *found, fb_store_t *store, fb_error_t *error)
+/* Reads on from where it is counted, back to that place, or to what is known. */
+static fb_code_t count_back(found_t *found, fb_store_t *store, uint64_t from_ms, fb_error_t *error)
 {
     fb_history_mark_t to = {found->end_ms, FB_HISTORY_NUMBER_MAX};
+    size_t count = FB_HISTORY_LIMIT_MAX;
     fb_code_t code = FB_OK;
-    size_t count;
-    bool is_left = found->ask->has_before || found->has_more;
-    found->counts = true;
-    while (code == FB_OK && is_left && found->counted <= FB_HISTORY_COUNTED_MAX) {
+    while (code == FB_OK && count == FB_HISTORY_LIMIT_MAX && !found->has_met &&
+           found->counted <= FB_HISTORY_COUNTED_MAX) {
         if (found->counted > 0)
             to = found->counted_last;
         if (found->counted > 0 && !step_back(&to))
             break;
-        code = ask_store(found, store, found->begin_ms, to, FB_HISTORY_LIMIT_MAX, &count, error);
-        is_left = count == FB_HISTORY_LIMIT_MAX;
+        code = ask_store(found, store, from_ms, to, FB_HISTORY_LIMIT_MAX, &count, error);
     }
+    return code;
+}
+
+static void count_anew(found_t *found)
+{
+    memset(found->times, 0, sizeof(found->times));
+    memset(&found->counting, 0, sizeof(found->counting));
+    found->counted = 0;
+    found->has_until = found->has_known = found->has_met = false;
+}
+
+/* Adds what is known, where that still holds; else all is counted. */
+static fb_code_t add_known(found_t *found, fb_store_t *store, fb_error_t *error)
+{
+    bool holds = found->has_met && fb_history_mark_equal(found->known.oldest, found->info.oldest);
+    if (!holds) {
+        count_anew(found);
+        return count_back(found, store, found->begin_ms, error);
+    }
+    for (unsigned i = 0; i <= FB_EQUIPMENT_STATES; i++)
+        found->times[i] += found->known.times[i];
+    found->until_ms = found->known.oldest.ms;
+    found->counted_last = found->known.oldest;
+    return FB_OK;
+}
+
+/* For the next time, where all of the history was counted. */
+static void keep_counted(found_t *found)
+{
+    fb_history_counted_t *counting = &found->counting;
+    if (found->counted == 0 || !fb_history_mark_equal(found->counted_last, found->info.oldest) ||
+        found->counted > FB_HISTORY_COUNTED_MAX)
+        return;
+    counting->machine = found->ask->machine;
+    counting->oldest = found->info.oldest;
+    memcpy(counting->epoch, found->ask->epoch, sizeof(counting->epoch));
+    for (unsigned i = 0; i <= FB_EQUIPMENT_STATES; i++)
+        counting->times[i] += found->times[i];
+    fb_history_times_keep(found->ask->times, counting);
+}
+
+/* What is left of the range, as far as it is counted at all. */
+static fb_code_t fetch_times(found_t *found, fb_store_t *store, fb_error_t *error)
+{
+    bool is_left = (found->ask->has_before || found->has_more) && !found->has_met;
+    uint64_t from_ms = found->has_known ? found->known.upto.ms : found->begin_ms;
+    fb_code_t code = FB_OK;
+    found->counts = true;
+    if (is_left)
+        code = count_back(found, store, from_ms, error);
+    if (code == FB_OK && found->has_known)
+        code = add_known(found, store, error);
+    if (code == FB_OK && found->ask->times != NULL)
+        keep_counted(found);
     return code;
 }
 
@@ -355,6 +419,10 @@ fb_code_t fb_history_fetch(const fb_history_ask_t *ask, fb_store_t *store, fb_in
     found_t found = {.ask = ask, .now = now, .has_end = ask->has_to || ask->has_before};
     found.begin_ms = ask->has_from ? (uint64_t)ask->from : 0;
     found.end_ms = (uint64_t)(ask->has_before ? ask->until : ask->to);
+    found.has_known = ask->times != NULL &&
+                      fb_history_times_find(ask->times, ask->machine, ask->epoch, &found.known) &&
+                      found.begin_ms <= found.known.oldest.ms &&
+                      (!found.has_end || found.known.upto.ms <= found.end_ms);
     fb_code_t code = fetch_page(&found, store, error);
     if (code == FB_OK && found.begin_ms > found.end_ms)
         code = refuse_range(error);

@@ -6,6 +6,7 @@
 #include "base/date.h"
 #include "persistence/store.h"
 #include "resources/resource.h"
+#include "server/history_times.h"
 
 /* What is asked of the history of a machine, and the answer out of a store, which may be waited
  * for: a page of its entries, and how long it was in each state.
@@ -29,6 +30,8 @@ typedef struct {
     bool has_before;                /* a cursor: */
     fb_history_mark_t before;       /* the page goes on behind this entry */
     fb_instant_t until;             /* the end of the range, as the first page had it */
+    fb_history_times_t *times;      /* NULL: nothing is known, or kept */
+    char epoch[FB_EPOCH_BYTES + 1]; /* of what is known */
     uint64_t deadline_ms;           /* monotonic: then it fails */
     const atomic_bool *is_given_up; /* nobody waits any more: then it fails, too; NULL: never */
 } fb_history_ask_t;

@@ -75,6 +75,7 @@ struct fb_server {
     fb_instance_t instance;
     fb_writer_t *writer;
     fb_readers_t *readers;
+    struct fb_history_times *history_times; /* server/history_times.h */
     fb_shelf_t *shelf;
     fb_access_log_t *access_log; /* NULL: none */
     fb_loop_t *loops[FB_LOOPS_MAX];

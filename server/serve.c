@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "resources/registry.h"
+#include "server/history_times.h"
 #include "server/home.h"
 #include "server/library.h"
 #include "server/listen.h"
@@ -238,6 +239,7 @@ static void start_loops(serving_t *serving)
     server->shelf = fb_shelf_create();
     server->writer = fb_writer_create(&config);
     server->readers = fb_readers_create();
+    server->history_times = fb_history_times_create();
     unsigned threads = (unsigned)serving->options->threads;
     server->loop_total = threads;
     for (unsigned i = 0; i < threads; i++) {
@@ -344,6 +346,7 @@ static void end(serving_t *serving)
         fb_loop_destroy(&server->loops[i]);
     fb_writer_destroy(&server->writer);
     fb_readers_destroy(&server->readers);
+    fb_history_times_destroy(&server->history_times);
     fb_home_dispose(&serving->home);
     fb_shelf_destroy(&server->shelf);
     if (server->access_log != NULL)

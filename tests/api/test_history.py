@@ -162,6 +162,7 @@ def test_the_time_in_each_state_is_exact(api):
     put_many(api, machine, 40)
     time.sleep(0.02)
     put(api, machine, "red")
+    time.sleep(0.02)  # so that what is asked for below is over
     entries = api.read(path_of(machine, limit=1000))["history"]
     assert len(entries) == 101
     newest, oldest = (milliseconds(entries[i]["updated_at"]) for i in (0, -1))
