@@ -36,6 +36,7 @@ import fleets
 import instructions
 import load
 import report
+import streams
 import writes
 from figures import table
 from process import BenchError, Missing, Process
@@ -67,8 +68,8 @@ def runs():
     loads = {"few": {}, "many": {}}
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
-    return (loads["few"] | writes.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
-            | coherence.RUNS | instructions.RUNS)
+    return (loads["few"] | writes.RUNS | connections.RUNS | streams.RUNS | fleets.RUNS
+            | loads["many"] | coherence.RUNS | instructions.RUNS)
 
 
 def run_load(workload, bench, name):
