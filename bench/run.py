@@ -10,6 +10,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     writes.py       writing, alone, in batches, and beside reads: a table of runs, each a function
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
+    streams.py      event streams: how soon all clients have a change, likewise
     coherence.py    several instances on one Redis, likewise
     instructions.py what a request costs under callgrind, likewise
     figures.py      medians, spreads, tables

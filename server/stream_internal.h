@@ -8,7 +8,7 @@
 #define FB_STREAM_LAG_BYTES_MAX  (256 << 10) /* of events of its topics, until it is conflated */
 #define FB_STREAM_UNSENT_BYTES   (32 << 10)  /* of a client in the kernel: who is slow is seen */
 #define FB_STREAM_SCAN_MAX       4096        /* events that are looked at for one chunk */
-#define FB_STREAM_SENDS_A_TURN   256         /* then other sockets have their turn */
+#define FB_STREAM_SENDS_A_TURN   64          /* then other sockets have their turn */
 #define FB_STREAM_BYTES_A_TURN   (1 << 20)   /* as well */
 #define FB_STREAM_SCANS_A_TURN   16384       /* events that are looked at: as well */
 #define FB_STREAM_RENDER_SCANS   16          /* for which an event of the log counts */
