@@ -90,7 +90,9 @@ bool fb_event_token_read(fb_slice_t text, fb_event_token_t *token)
             return false;
     }
     token->mark.place = (uint32_t)place;
-    return fb_slice_to_u64(digits, INT64_MAX, &token->mark.revision);
+    /* Nothing happened in revision 0. */
+    return fb_slice_to_u64(digits, INT64_MAX, &token->mark.revision) &&
+           (token->mark.revision > 0 || place == FB_EVENT_PLACE_END);
 }
 
 void fb_event_token_put(const char *epoch, fb_event_mark_t mark, fb_buffer_t *text)

@@ -77,6 +77,7 @@ static uint64_t put_events(making_t *making, const fb_snapshot_t *snapshot, bool
     uint64_t number = fb_events_after(events, making->from);
     uint64_t end =
         events->end - number > FB_STREAM_SCAN_MAX ? number + FB_STREAM_SCAN_MAX : events->end;
+    const uint64_t begun = number;
     text->len = 0;
     for (; number < end; number++) {
         const fb_event_t *event = fb_events_get(events, number);
@@ -93,6 +94,7 @@ static uint64_t put_events(making_t *making, const fb_snapshot_t *snapshot, bool
         }
         making->to = fb_event_mark(event);
     }
+    making->streams->scans += (unsigned)(number - begun);
     if (number == events->end)
         making->to = (fb_event_mark_t){snapshot->position.revision, FB_EVENT_PLACE_END};
     return number;
@@ -100,10 +102,11 @@ static uint64_t put_events(making_t *making, const fb_snapshot_t *snapshot, bool
 
 /* Has the journal more than FB_STREAM_LAG_BYTES_MAX for these topics, `bytes` before that number
  * included? */
-static bool lags(const fb_events_t *events, uint32_t families, uint64_t number, size_t bytes)
+static bool lags(fb_streams_t *streams, uint32_t families, uint64_t number, size_t bytes)
 {
-    unsigned looked_at = 0;
-    for (; number < events->end && looked_at < FB_STREAM_SCAN_MAX; number++, looked_at++) {
+    const fb_events_t *events = &streams->loop->snapshot->events;
+    unsigned left = FB_STREAM_SCAN_MAX;
+    for (; number < events->end && left > 0; number++, left--, streams->scans++) {
         const fb_event_t *event = fb_events_get(events, number);
         bytes += (families >> event->family & 1) != 0 ? event->len : 0;
         if (bytes > FB_STREAM_LAG_BYTES_MAX)
@@ -122,7 +125,7 @@ static fb_stream_chunk_t *from_journal(fb_streams_t *streams, const fb_stream_cl
     making_t making = begun;
     uint64_t number = put_events(&making, snapshot, false);
     if (making.is_full && client->mark.revision >= client->exact_to &&
-        lags(&snapshot->events, making.families, number, streams->text.len)) {
+        lags(streams, making.families, number, streams->text.len)) {
         making = begun;
         put_events(&making, snapshot, true);
     }
@@ -153,6 +156,7 @@ static void put_op(making_t *making, fb_build_t *build, const fb_op_t *op, uint6
     fb_buffer_t *text = &making->streams->text;
     const fb_row_t *row = NULL;
     size_t start = text->len;
+    making->streams->scans += FB_STREAM_RENDER_SCANS;
     if (op->kind == FB_OP_PUT)
         row = fb_row_create(build, fb_resource_id_name(resource), resource->fields,
                             resource->field_count, resource->computed_at, op->id, op->values,

@@ -8,8 +8,10 @@
 #define FB_STREAM_LAG_BYTES_MAX  (256 << 10) /* of events of its topics, until it is conflated */
 #define FB_STREAM_UNSENT_BYTES   (32 << 10)  /* of a client in the kernel: who is slow is seen */
 #define FB_STREAM_SCAN_MAX       4096        /* events that are looked at for one chunk */
-#define FB_STREAM_SENDS_A_TURN   256         /* then other sockets have their turn */
+#define FB_STREAM_SENDS_A_TURN   64          /* then other sockets have their turn */
 #define FB_STREAM_BYTES_A_TURN   (1 << 20)   /* as well */
+#define FB_STREAM_SCANS_A_TURN   16384       /* events that are looked at: as well */
+#define FB_STREAM_RENDER_SCANS   16          /* for which an event of the log counts */
 #define FB_STREAM_SHARED         4           /* chunks that a set of topics keeps for others */
 #define FB_STREAM_HEARTBEAT_S    10          /* clients are told at least so often that we live */
 #define FB_STREAM_RETRY_MS       2000 /* clients come back after this, and as much by chance */
@@ -104,7 +106,8 @@ typedef struct fb_streams {
     fb_stream_page_t *pages[FB_STREAM_PAGES];
     unsigned reads;
     uint64_t uses;
-    bool shares; /* some topics keep chunks */
+    unsigned scans; /* in this turn */
+    bool shares;    /* some topics keep chunks */
     fb_buffer_t text;
 } fb_streams_t;
 

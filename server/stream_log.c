@@ -81,13 +81,14 @@ static void on_done(fb_read_job_t *job, fb_code_t code)
     fb_stream_page_t *page = H2O_STRUCT_FROM_MEMBER(fb_stream_page_t, job, job);
     fb_streams_t *streams = page->loop->streams;
     bool is_ours = code == FB_OK && strcmp(page->head.epoch, streams->epoch) == 0;
-    bool is_trimmed = code == FB_OK && page->code == FB_TRIMMED;
+    /* Also where an entry cannot be read at all. */
+    bool is_trimmed = is_ours && (page->code == FB_TRIMMED || page->code == FB_DIVERGED);
     bool is_good = is_ours && page->code == FB_OK && page->count > 0;
     page->is_read = true;
     streams->reads--;
     while (!h2o_linklist_is_empty(&page->waiting)) {
         fb_stream_client_t *client = take_first(&page->waiting);
-        if (is_trimmed && is_ours)
+        if (is_trimmed)
             fb_stream_must_resync(client, client->has_arrived ? "behind" : "trimmed");
         if (is_good || client->resync != NULL)
             fb_stream_settle(client);

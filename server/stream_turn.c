@@ -109,8 +109,9 @@ static size_t serve(fb_streams_t *streams, fb_stream_client_t *client)
 static void serve_some(fb_streams_t *streams, unsigned *sends)
 {
     size_t bytes = 0;
+    streams->scans = 0;
     while (*sends > 0 && bytes < FB_STREAM_BYTES_A_TURN &&
-           !h2o_linklist_is_empty(&streams->behind)) {
+           streams->scans < FB_STREAM_SCANS_A_TURN && !h2o_linklist_is_empty(&streams->behind)) {
         fb_stream_client_t *client = fb_stream_client_at(streams->behind.next);
         fb_stream_unlink(client);
         bytes += serve(streams, client);

@@ -160,6 +160,21 @@ def test_http2(own):
         assert dict(h2.streams[streams[0]]["pairs"])["content-type"] == "text/event-stream"
 
 
+def test_an_upgrade_to_http2(server, api):
+    with H2(server.port, upgrade=f"{PATH}?topics=machine") as h2:
+        machine = api.new_machine()
+        while f'"id":{machine["id"]},'.encode() not in h2.streams[1]["body"]:
+            h2.pump()
+
+
+def test_what_is_sent_behind_the_request_is_not_taken_for_another(server, api):
+    with Stream(server.port, f"{PATH}?topics=machine") as stream:
+        stream.begin()
+        stream.send("GET", "/v1/machines")
+        machine = api.new_machine()
+        assert stream.event().json["id"] == machine["id"]
+
+
 def test_http_1_0_has_no_chunks(server, api):
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.settimeout(20)
@@ -329,7 +344,7 @@ def test_a_place_that_there_is_not_is_the_end_of_its_revision(server, api):
 @pytest.mark.parametrize("bad", [
     "x", "1", "12345678", "12345678.", "12345678.-1", "12345678.1.", "12345678.1.0", "1234567g.1",
     "12345678.1.2.3", "12345678.99999999999999999999", "12345678.1.4294967295", "12345678 1",
-    "ABCDEF00.1", "12345678.01", "a" * 60])
+    "ABCDEF00.1", "12345678.0.1", "12345678.01", "a" * 60])
 def test_a_malformed_id_is_refused(server, api, bad):
     problem(api.get(PATH, {"Last-Event-ID": bad}), 400, "Last-Event-ID")
     target = f"{PATH}?last_event_id={bad.replace(' ', '%20')}"

@@ -43,6 +43,7 @@ static void what_is_no_token_is_refused(void **state)
         "0123abcd.01",
         "0123abcd.1.",
         "0123abcd.1.0",
+        "0123abcd.0.1",
         "0123abcd.1.01",
         "0123abcd.1.2.3",
         "0123abcd.1 ",
