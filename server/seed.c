@@ -57,7 +57,8 @@ static fb_code_t seed(const fb_options_t *options, fb_home_t *home, fb_error_t *
         return code;
     const fb_snapshot_t *before = fb_fleet_current(home->fleet);
     uint32_t last = before->families[FB_MACHINES].last_id;
-    const fb_synthetic_t synthetic = {&home->rules, before->today, (uint32_t)options->seed_days};
+    const fb_synthetic_t synthetic = {&home->rules, before->today, (uint32_t)options->seed_days,
+                                      false};
     if (UINT32_MAX - last < options->seed_machines)
         return fb_fail(error, FB_CONFIG, "the fleet has room for %u more machines",
                        UINT32_MAX - last);

@@ -182,7 +182,7 @@ static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
     fb_reader_t *reader = fb_shelf_reader_create(serving->server.shelf);
     fb_assert(reader != NULL);
     const fb_snapshot_t *snapshot = fb_shelf_take(reader);
-    const fb_synthetic_t synthetic = {&serving->home.rules, snapshot->today, DEMO_DAYS};
+    const fb_synthetic_t synthetic = {&serving->home.rules, snapshot->today, DEMO_DAYS, true};
     bool is_empty = snapshot->families[FB_MACHINES].last_id == 0;
     fb_shelf_reader_destroy(&reader);
     if (!is_empty)

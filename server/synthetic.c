@@ -23,6 +23,7 @@ static const char *const depots[] = {
 static const char *const reasons[] = {
     "yearly inspection", "oil and filters", "hydraulic leak", "worn tracks", "recalibration",
 };
+static const char *const reporters[] = {"line 1", "line 2", "night shift", "pi-04", "pi-11"};
 
 static uint32_t below(uint64_t *state, uint32_t bound)
 {
@@ -46,7 +47,7 @@ static void set_command(fb_write_t *write, const char *method, const char *path,
     write->args.id_count = route.id_count;
     write->command = route.command;
     code = fb_args_read_body(&write->args, route.command->body, route.command->body_count, NULL, 0,
-                             FB_BODY_NEW, fb_buffer_slice(body), &error);
+                             route.command->body_mode, fb_buffer_slice(body), &error);
     fb_assert(code == FB_OK);
     fb_buffer_dispose(body);
 }
@@ -169,6 +170,31 @@ static fb_code_t create_windows(const fb_synthetic_t *synthetic, uint32_t first,
     return code;
 }
 
+static const char *state_of(uint32_t n)
+{
+    uint64_t state = stream(n, 3 + FB_SYNTHETIC_WINDOWS_MAX);
+    uint32_t of_twenty = below(&state, 20);
+    return of_twenty == 0 ? "red" : of_twenty < 4 ? "yellow" : "green";
+}
+
+/* The machines of one batch report their states, all in one write. */
+static fb_code_t report_states(uint32_t first, const uint32_t *ids, size_t count, batch_t *batch,
+                               fb_error_t *error)
+{
+    fb_buffer_t body = {0};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t n = first + (uint32_t)i;
+        fb_buffer_printf(&body, "%c{\"machine_id\":%u,\"status\":\"%s\",\"updated_by\":\"%s\"}",
+                         i == 0 ? '[' : ',', ids[i], state_of(n),
+                         reporters[n % FB_COUNT(reporters)]);
+    }
+    fb_buffer_put_char(&body, ']');
+    set_command(add_write(batch), "POST", "/v1/status", &body);
+    fb_code_t code = commit(batch, error);
+    clear(batch);
+    return code;
+}
+
 fb_code_t fb_synthetic_create(const fb_synthetic_t *synthetic, uint32_t first, uint32_t count,
                               fb_synthetic_commit_t commit_batch,
                               void (*on_progress)(void *context, uint32_t done), void *context,
@@ -190,6 +216,8 @@ fb_code_t fb_synthetic_create(const fb_synthetic_t *synthetic, uint32_t first, u
         clear(&batch);
         if (code == FB_OK)
             code = create_windows(synthetic, first + done, ids, size, &batch, error);
+        if (code == FB_OK && synthetic->has_states)
+            code = report_states(first + done, ids, size, &batch, error);
         done += size;
         if (code == FB_OK && on_progress != NULL)
             on_progress(context, done);

@@ -8,7 +8,8 @@
 typedef struct {
     const fb_rules_t *rules;
     fb_day_t today;
-    uint32_t days; /* over which maintenance is spread */
+    uint32_t days;   /* over which maintenance is spread */
+    bool has_states; /* each machine has reported one */
 } fb_synthetic_t;
 
 #define FB_SYNTHETIC_WINDOWS_MAX 3

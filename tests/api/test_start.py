@@ -225,6 +225,9 @@ def test_the_demo_is_made_once(make_server):
         assert len(api.pages("/v1/machines?limit=1000")) == 1000
         counts = api.read("/v1/availability/calendar?from=2026-01-01&to=2026-01-01")["days"]
         assert counts[0]["available"] == 1000
+        states = api.read("/v1/status?limit=1")["counts"]
+        assert sum(states.values()) == 1000 and states["unknown"] == 0 < min(
+            states["green"], states["yellow"], states["red"])
         revision = api.get("/v1/machines").revision
     server.stop()
     server.start()

@@ -5,7 +5,7 @@
 #include "resources/maintenance.h"
 #include "tests/unit/resources/fleet.h"
 
-static const fb_synthetic_t synthetic = {&fleet_rules, TODAY, 90};
+static const fb_synthetic_t synthetic = {&fleet_rules, TODAY, 90, true};
 
 /* The change that a write plans upon a snapshot, as text. */
 static void plan_text(const fb_snapshot_t *snapshot, fb_write_t *write, fb_buffer_t *text)
@@ -74,6 +74,20 @@ typedef struct {
     uint32_t done;
 } target_t;
 
+static void apply_items(fb_stage_t *stage, fb_write_t *write)
+{
+    fb_args_t item = {0};
+    for (unsigned i = 0; i < write->args.items.count; i++) {
+        fb_plan_t plan = {0};
+        assert_int_equal(fb_args_item(&write->args, i, &item, &write->error), FB_OK);
+        assert_int_equal(write->command->plan(fb_stage_view(stage), &item, &plan, &write->error),
+                         FB_OK);
+        fb_stage_apply_part(stage, &plan.change);
+        fb_change_dispose(&plan.change);
+    }
+    fb_stage_apply_end(stage);
+}
+
 /* Commits to the history, as a fleet would. */
 static fb_code_t on_commit(void *context, fb_write_t *const *writes, size_t count,
                            fb_error_t *error)
@@ -86,6 +100,10 @@ static fb_code_t on_commit(void *context, fb_write_t *const *writes, size_t coun
     for (size_t i = 0; i < count; i++) {
         fb_plan_t plan = {0};
         writes[i]->args.now = NOON;
+        if (writes[i]->command->body_mode == FB_BODY_EACH) {
+            apply_items(stage, writes[i]);
+            continue;
+        }
         writes[i]->command->plan(fb_stage_view(stage), &writes[i]->args, &plan, &writes[i]->error);
         if (++target->writes == target->fail_write)
             fb_fail(&writes[i]->error, FB_CONFLICT, "write %zu", target->writes);
@@ -128,6 +146,7 @@ static void a_fleet_has_its_machines_and_their_windows(void **state)
     const fb_snapshot_t *now = history_now(&target.history);
     uint32_t in_maintenance = 0, windows = 0;
     assert_int_equal(now->families[FB_MACHINES].exists.count, MACHINES);
+    assert_int_equal(now->families[FB_EQUIPMENT].exists.count, MACHINES);
     for (uint32_t n = 1; n <= MACHINES; n++) {
         const fb_children_t *of_machine = fb_maintenance_windows(now, BEFORE + n);
         unsigned expected = fb_synthetic_windows(&synthetic, n);
@@ -178,7 +197,7 @@ static void a_fleet_that_is_made_in_two_parts_is_the_same(void **state)
 static void no_days_are_no_windows(void **state)
 {
     (void)state;
-    const fb_synthetic_t bare = {&fleet_rules, TODAY, 0};
+    const fb_synthetic_t bare = {&fleet_rules, TODAY, 0, false};
     for (uint32_t n = 1; n < 1000; n++)
         assert_int_equal(fb_synthetic_windows(&bare, n), 0);
     target_t target = {.history = history_create(1)};
