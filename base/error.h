@@ -21,7 +21,7 @@
     X(MEDIA_TYPE, "media-type", "The media type is not supported")                                 \
     X(INVALID, "invalid", "The request is well-formed but not valid")                              \
     X(TOO_MANY, "too-many-requests", "This connection has too many requests under way")            \
-    X(QUEUE_FULL, "queue-full", "Too many requests are waiting")                                     \
+    X(QUEUE_FULL, "queue-full", "Too many requests are waiting")                                   \
     X(UNAVAILABLE, "unavailable", "The service is not available now")                              \
     X(BEHIND, "behind", "This instance does not show the revision yet")                            \
     X(CONTENDED, "contended", "Other instances wrote first, again and again")                      \
