@@ -94,6 +94,9 @@ static bool read_info(const redisReply *reply, fb_history_info_t *info)
             has_added = true;
         } else if (strcmp(name->str, "recorded-first-entry-id") == 0) {
             has_oldest = read_mark(value, &info->oldest);
+            /* Somebody may have added one by hand that is no instant of ours. */
+            if (info->oldest.ms > FB_HISTORY_MS_MAX)
+                info->oldest.ms = FB_HISTORY_MS_MAX;
         }
     }
     return has_length && has_added && has_oldest;

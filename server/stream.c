@@ -210,8 +210,12 @@ static fb_stream_client_t *create(const fb_exchange_t *exchange, const wish_t *w
     if (loop->streams == NULL)
         create_streams(loop);
     fb_streams_t *streams = loop->streams;
+    /* The snapshot may be newer than the last turn of the streams. A client is judged by it, and
+     * must not be woken afterwards as if it stood where the others stood before. */
     if (streams->count == 0)
         begin_streams(streams);
+    else
+        fb_streams_look(streams);
     fb_stream_client_t *client = h2o_mem_alloc_shared(&req->pool, sizeof(*client), on_request_gone);
     *client = (fb_stream_client_t){
         .generator = {on_proceed, NULL},

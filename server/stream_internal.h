@@ -128,6 +128,10 @@ void fb_stream_must_resync(fb_stream_client_t *client, const char *reason);
 /* Calls `visit` for all clients. */
 void fb_streams_each(fb_streams_t *streams, void (*visit)(fb_stream_client_t *client));
 
+/* --- stream_turn.c --- */
+/* Wakes those for whom the loop's snapshot has something, if that was not looked at yet. */
+void fb_streams_look(fb_streams_t *streams);
+
 /* --- stream_chunk.c --- */
 fb_stream_chunk_t *fb_stream_chunk(fb_slice_t text, fb_event_mark_t mark);
 void fb_stream_put_resync(const fb_position_t *position, const char *reason, fb_buffer_t *text);

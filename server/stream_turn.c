@@ -52,10 +52,19 @@ static void check_history(fb_stream_client_t *client)
     fb_stream_settle(client);
 }
 
-static void look_at_snapshot(fb_streams_t *streams)
+static bool has_looked(const fb_streams_t *streams)
+{
+    const fb_position_t *position = &streams->loop->snapshot->position;
+    return streams->reached.revision == position->revision &&
+           strcmp(streams->epoch, position->epoch) == 0;
+}
+
+void fb_streams_look(fb_streams_t *streams)
 {
     const fb_snapshot_t *snapshot = streams->loop->snapshot;
     fb_event_mark_t before = streams->reached;
+    if (has_looked(streams))
+        return;
     bool is_other_epoch = strcmp(streams->epoch, snapshot->position.epoch) != 0;
     uint32_t families = is_other_epoch ? UINT32_MAX : changed_families(&snapshot->events, before);
     streams->reached = (fb_event_mark_t){snapshot->position.revision, FB_EVENT_PLACE_END};
@@ -243,7 +252,7 @@ void fb_streams_turn(fb_loop_t *loop, bool is_new_snapshot, uint64_t compared_ms
     if (streams->count == 0)
         return;
     if (is_new_snapshot)
-        look_at_snapshot(streams);
+        fb_streams_look(streams);
     if (loop->leaving)
         leave(streams, now_ms);
     else

@@ -350,6 +350,18 @@ def test_a_history_keeps_its_entries_for_so_long(make_server):
         check_store(server.redis(), api)
 
 
+def test_an_entry_of_no_instant_ends_nobody(make_server):
+    """Somebody has put it there by hand."""
+    server = make_server().start()
+    with Api(server.port) as api:
+        machine = new_machine(api)
+        server.redis().xadd(f"fb:{{default}}:history:{machine}", {"status": "red"},
+                            "18446744073709551614-0")
+        answer = api.read(path_of(machine))
+        assert answer["history"] == [] and answer["dropped"] == 0
+        assert answer["kept_from"] == "5138-11-16T09:46:39.999Z"
+
+
 def test_a_history_may_keep_all(make_server):
     server = make_server(env={"FLEETBIT_HISTORY_LENGTH": "0"}).start()
     with Api(server.port) as api:

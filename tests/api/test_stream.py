@@ -8,13 +8,14 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
 from api import Api, problem
 from h2client import H2
-from harness import day, eventually, scale, unique
+from harness import day, eventually, in_threads, scale, unique
 from sse import Block, Follower, Gone, Stream, expected, log_of, same, seen
 
 PATH = "/v1/stream"
@@ -42,6 +43,10 @@ def report_many(api, machines, **members):
 
 def token(response):
     return "{}.{}".format(*response.revision)
+
+
+def after(name):
+    return int(name.split(".")[1])
 
 
 def write_some(api):
@@ -76,6 +81,29 @@ def test_the_beginning_says_when_and_where_to_come_back(server, api):
         assert first.id == stream.headers["fleetbit-revision"]
         assert int(first.id.split(".")[1]) >= response.revision[1]
         assert stream.is_silent()
+
+
+def test_what_comes_is_behind_the_id_of_the_beginning(own):
+    """A stream may begin when the loop has a snapshot that its streams have not looked at yet: what
+    the beginning named, or what the client resumed with, must not be sent again."""
+    stop = threading.Event()
+
+    def write():
+        with Api(own.port) as api:
+            machine = api.new_machine()["id"]
+            while not stop.is_set():
+                report(api, machine)
+
+    def begin():
+        try:
+            for _ in range(scale(1000, 200)):
+                with Stream(own.port, f"{PATH}?topics=status") as stream:
+                    first = stream.begin().id
+                    assert after(stream.event().id) > after(first)
+        finally:
+            stop.set()
+
+    in_threads([write, write, begin])
 
 
 def test_retry_is_spread(server):
@@ -245,6 +273,18 @@ def test_what_the_log_gives_is_what_the_journal_gave(own):
     with Stream(own.port, last=start) as stream:
         stream.begin()
         assert [(e.id, e.event, e.data) for e in stream.events(count)][-8:] == live[-8:]
+
+
+def test_a_place_in_revision_zero_is_its_end(own):
+    """Also where the log is read for it."""
+    with Api(own.port) as api:
+        machine = api.new_machine()["id"]
+        epoch = api.get("/v1/machines?limit=1").revision[0]
+    own.kill()
+    own.start()
+    with Stream(own.port, last=f"{epoch}.0.7") as stream:
+        stream.begin()
+        assert stream.event().json["id"] == machine
 
 
 def test_the_header_wins_over_the_query(server, api):
