@@ -232,7 +232,9 @@ static void configure(fb_loop_t *loop)
 static void on_after(h2o_timeout_entry_t *entry)
 {
     fb_loop_t *loop = H2O_STRUCT_FROM_MEMBER(fb_loop_t, after, entry);
-    if (loop->parking.is_active)
+    if (loop->ends)
+        fb_parking_end(loop);
+    else if (loop->parking.is_active)
         fb_parking_turn(loop, loop->has_new_snapshot, loop->compared_ms);
     fb_history_turn(loop, fb_clock_monotonic_ms());
     if (loop->streams != NULL)
@@ -267,9 +269,9 @@ static void init(fb_loop_t *loop)
     read_start(loop->listeners);
 }
 
-/* Whoever waits, and the streams, get what they wait for in a callback of the
- * library and not between two of its turns: what is written there and gone at once can leave a
- * socket polled for writing that nobody writes to any more, which the library asserts not to be. */
+/* Whoever waits, and the streams, get what they wait for in a callback of the library and not
+ * between two of its turns: what is written there and gone at once can leave a socket polled for
+ * writing that nobody writes to any more, which the library asserts not to be. */
 static void follow_turn(fb_loop_t *loop, bool is_new, uint64_t compared_ms)
 {
     loop->has_new_snapshot |= is_new;
@@ -307,8 +309,8 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
 
 static void dispose(fb_loop_t *loop)
 {
-    fb_parking_end(loop);
-    h2o_evloop_run(loop->context.loop, 0);
+    loop->ends = true;
+    follow_turn(loop, false, loop->compared_ms);
     fb_conns_shut_all(&loop->conns);
     for (int i = 0; i < ENDING_TURNS && fb_conns_open(&loop->conns) > 0; i++)
         h2o_evloop_run(loop->context.loop, 1);

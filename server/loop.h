@@ -41,7 +41,7 @@ typedef struct fb_loop {
     pthread_t thread;
     sem_t started;
     atomic_bool quiet; /* draining, and no connection is left */
-    bool leaving, draining;
+    bool leaving, draining, ends;
     uint64_t told_ms;   /* monotonic: when HTTP/2 connections were last told to go; 0: never */
     uint64_t looked_ms; /* monotonic: when connections were last looked at, while it leaves */
     void *listeners;
