@@ -3,9 +3,9 @@
 
 #include <xxhash.h>
 
-#define CURSOR_BYTES 12
+#include "base/base64url.h"
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+#define CURSOR_BYTES 12
 
 /* A fingerprint of the question and the id: not a secret, since the place in a list is none. */
 static uint64_t tag(const fb_field_t *query, unsigned count, const char *path,
@@ -28,45 +28,15 @@ static uint64_t tag(const fb_field_t *query, unsigned count, const char *path,
     return hash;
 }
 
-static void encode(const uint8_t *bytes, char *text)
-{
-    for (int i = 0; i < CURSOR_BYTES; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
-        for (int shift = 18; shift >= 0; shift -= 6)
-            *text++ = digits[group >> shift & 63];
-    }
-}
-
-static bool decode(fb_slice_t text, uint8_t *bytes)
-{
-    if (text.len != FB_CURSOR_TEXT_BYTES)
-        return false;
-    for (size_t i = 0; i < text.len; i += 4) {
-        uint32_t group = 0;
-        for (size_t j = 0; j < 4; j++) {
-            const char *found = memchr(digits, text.at[i + j], sizeof(digits) - 1);
-            if (found == NULL)
-                return false;
-            group = group << 6 | (uint32_t)(found - digits);
-        }
-        *bytes++ = (uint8_t)(group >> 16);
-        *bytes++ = (uint8_t)(group >> 8);
-        *bytes++ = (uint8_t)group;
-    }
-    return true;
-}
-
 void fb_cursor_put(fb_buffer_t *buffer, const fb_field_t *query, unsigned count, const char *path,
                    const fb_args_t *args, uint32_t last_id)
 {
     uint8_t bytes[CURSOR_BYTES];
-    char text[FB_CURSOR_TEXT_BYTES];
     uint64_t hash = tag(query, count, path, args, last_id);
     memcpy(bytes, &last_id, sizeof(last_id));
     memcpy(bytes + sizeof(last_id), &hash, sizeof(hash));
-    encode(bytes, text);
     fb_buffer_put_char(buffer, '"');
-    fb_buffer_put(buffer, text, sizeof(text));
+    fb_base64url_put(buffer, bytes, sizeof(bytes));
     fb_buffer_put_char(buffer, '"');
 }
 
@@ -79,7 +49,7 @@ fb_code_t fb_cursor_read(const fb_field_t *query, unsigned count, const char *pa
     *after = 0;
     if (field < 0 || !args->values[field].given)
         return FB_OK;
-    if (decode(args->values[field].text, bytes)) {
+    if (fb_base64url_read(args->values[field].text, bytes, sizeof(bytes))) {
         memcpy(after, bytes, sizeof(*after));
         memcpy(&hash, bytes + sizeof(*after), sizeof(hash));
         if (*after != 0 && hash == tag(query, count, path, args, *after))

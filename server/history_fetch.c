@@ -4,14 +4,14 @@
 #include <xxhash.h>
 
 #include "base/assert.h"
+#include "base/base64url.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "resources/equipment.h"
 
-#define CURSOR_WORDS      4  /* the mark, the end of the range, the tag */
-#define CURSOR_BYTES      33 /* a whole number of groups */
-#define CURSOR_TEXT_BYTES 44
-#define UNKNOWN           FB_EQUIPMENT_STATES
+#define CURSOR_WORDS 4  /* the mark, the end of the range, the tag */
+#define CURSOR_BYTES 33 /* a whole number of groups */
+#define UNKNOWN      FB_EQUIPMENT_STATES
 
 _Static_assert(FB_HISTORY_LIMIT_MAX < FB_HISTORY_PAGE_MAX, "a page and one entry more");
 
@@ -38,8 +38,6 @@ typedef struct {
 
 /* --- the cursor -------------------------------------------------------------------------- */
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
 /* A fingerprint of the question and of the place: not a secret, since the place is none. */
 static uint64_t tag(const fb_history_ask_t *ask, const uint64_t *words)
 {
@@ -63,31 +61,15 @@ static void put_cursor(const found_t *found, fb_buffer_t *body)
     words[3] = tag(found->ask, words);
     memcpy(bytes, words, sizeof(words));
     fb_buffer_put_char(body, '"');
-    for (size_t i = 0; i < CURSOR_BYTES; i += 3) {
-        uint32_t group = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
-        for (int shift = 18; shift >= 0; shift -= 6)
-            fb_buffer_put_char(body, digits[group >> shift & 63]);
-    }
+    fb_base64url_put(body, bytes, sizeof(bytes));
     fb_buffer_put_char(body, '"');
 }
 
 static bool decode(fb_slice_t text, uint64_t words[CURSOR_WORDS])
 {
     uint8_t bytes[CURSOR_BYTES];
-    if (text.len != CURSOR_TEXT_BYTES)
+    if (!fb_base64url_read(text, bytes, sizeof(bytes)))
         return false;
-    for (size_t i = 0; i < text.len; i += 4) {
-        uint32_t group = 0;
-        for (size_t k = 0; k < 4; k++) {
-            const char *digit = memchr(digits, text.at[i + k], sizeof(digits) - 1);
-            if (digit == NULL)
-                return false;
-            group = group << 6 | (uint32_t)(digit - digits);
-        }
-        bytes[i / 4 * 3] = (uint8_t)(group >> 16);
-        bytes[i / 4 * 3 + 1] = (uint8_t)(group >> 8);
-        bytes[i / 4 * 3 + 2] = (uint8_t)group;
-    }
     memcpy(words, bytes, CURSOR_WORDS * sizeof(*words));
     return bytes[CURSOR_BYTES - 1] == 0;
 }
