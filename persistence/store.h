@@ -136,7 +136,8 @@ typedef struct {
     fb_code_t (*commit)(fb_store_t *store, const fb_position_t *expected, const fb_entry_t *entries,
                         size_t count, const fb_store_waiter_t *waiter, fb_error_t *error);
     /* The entries after `revision`, at most `max`, oldest first, to `on_entry` (which may fail and
-     * so end it); `*count` says how many it took, `*head` is the head of that same moment.
+     * so end it); `*count` says how many it took, `*head` is the head of that same moment, and set
+     * before an entry is handed on.
      * FB_TRIMMED where the log no longer has the next one; FB_DIVERGED where it ends before
      * `revision`, or is not there. Writes nothing, not even the head of a new fleet. */
     fb_code_t (*read)(fb_store_t *store, uint64_t revision, size_t max,

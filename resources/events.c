@@ -120,7 +120,7 @@ void fb_event_put(const fb_snapshot_t *snapshot, unsigned family, uint32_t id, u
                   uint32_t place, fb_buffer_t *text)
 {
     fb_event_put_row(snapshot, family, id, fb_snapshot_row(snapshot, family, id),
-                     snapshot->position.epoch, revision, place, text);
+                     fb_event_epoch(&snapshot->position, revision), revision, place, text);
 }
 
 void fb_event_put_row(const fb_snapshot_t *snapshot, unsigned family, uint32_t id,

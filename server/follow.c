@@ -94,33 +94,58 @@ fb_code_t fb_fleet_apply(fb_reading_t *reading, const fb_entry_t *entry, fb_erro
 
 /* --- the log ----------------------------------------------------------------------------- */
 
+typedef struct {
+    fb_reading_t *reading;
+    fb_position_t head;
+} log_reading_t;
+
+static bool is_same_epoch(const fb_position_t *one, const fb_position_t *other)
+{
+    return strcmp(one->epoch, other->epoch) == 0 && one->since == other->since;
+}
+
+/* Before the entries of an epoch that is new to us: their events carry its tokens. Should they not
+ * continue our state, the stage is dropped with it. */
+static void take_epoch(log_reading_t *log)
+{
+    fb_position_t position = *position_of(log->reading);
+    if (is_same_epoch(&position, &log->head))
+        return;
+    memcpy(position.epoch, log->head.epoch, sizeof(position.epoch));
+    memcpy(position.former, log->head.former, sizeof(position.former));
+    position.since = log->head.since;
+    set_position(log->reading, &position);
+}
+
 static fb_code_t on_entry(void *context, const fb_entry_t *entry, fb_error_t *error)
 {
-    fb_reading_t *reading = context;
-    reading->fleet->stats.log_total += !reading->is_load;
-    return fb_fleet_apply(reading, entry, error);
+    log_reading_t *log = context;
+    log->reading->fleet->stats.log_total += !log->reading->is_load;
+    take_epoch(log);
+    return fb_fleet_apply(log->reading, entry, error);
 }
 
 fb_code_t fb_fleet_read_log(fb_reading_t *reading, fb_error_t *error)
 {
     fb_fleet_t *fleet = reading->fleet;
     fb_store_t *store = fleet->store;
-    fb_position_t head;
+    log_reading_t log = {.reading = reading};
+    const fb_position_t *head = &log.head;
     size_t count;
     do {
         fb_code_t code = store->vtable->read(store, position_of(reading)->revision, READ_ENTRIES,
-                                             on_entry, reading, &count, &head, error);
+                                             on_entry, &log, &count, &log.head, error);
         if (code != FB_OK)
             return code;
-        fb_fleet_saw_head(fleet, head.revision);
+        fb_fleet_saw_head(fleet, head->revision);
     } while (count == READ_ENTRIES);
     const fb_position_t *position = position_of(reading);
-    if (head.revision != position->revision || strcmp(head.chain, position->chain) != 0)
+    if (head->revision != position->revision || strcmp(head->chain, position->chain) != 0)
         return fb_fail(error, FB_DIVERGED, "the log has another revision %llu than this instance",
                        (unsigned long long)position->revision);
     /* The same state in another epoch: an instance that had seen more than the log has began it. */
-    if (strcmp(head.epoch, position->epoch) != 0 || head.since != position->since)
-        set_position(reading, &head);
+    if (!is_same_epoch(position, head))
+        set_position(reading, head);
     return FB_OK;
 }
 

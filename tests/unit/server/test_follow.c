@@ -307,6 +307,38 @@ static void a_state_that_is_not_its_authors_is_an_alarm(void **state)
     instance_dispose(&reader);
 }
 
+/* Who learns of an epoch together with its entries. */
+static void events_carry_the_epoch_in_which_they_were_made(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    fb_position_t head;
+    char ids[2][40];
+    instance_t author = found(), reader = join();
+    create_machine(&author, "A");
+    fb_position_t before = instance_now(&author)->position;
+    fb_store_t *store = author.lossy->inner;
+    assert_int_equal(store->vtable->begin_epoch(store, before.epoch, &head, &error), FB_OK);
+    assert_int_equal(fb_fleet_catch_up(author.fleet, &error), FB_OK);
+    create_machine(&author, "B");
+    assert_string_not_equal(head.epoch, before.epoch);
+    assert_int_equal(fb_fleet_catch_up(reader.fleet, &error), FB_OK);
+    snprintf(ids[0], sizeof(ids[0]), "\nid: %s.1\n\n", before.epoch);
+    snprintf(ids[1], sizeof(ids[1]), "\nid: %s.2\n\n", head.epoch);
+    const fb_events_t *events = &instance_now(&reader)->events;
+    assert_int_equal(events->end - events->first, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const fb_event_t *event = fb_events_get(events, events->first + i);
+        size_t len = strlen(ids[i]);
+        assert_true(event->len > len);
+        assert_memory_equal(event->text + event->len - len, ids[i], len);
+    }
+    assert_string_equal(instance_now(&reader)->position.epoch, head.epoch);
+    assert_string_equal(instance_now(&reader)->position.former[0].epoch, before.epoch);
+    instance_dispose(&author);
+    instance_dispose(&reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_new_epoch_of_the_same_state_is_taken_on_without_a_load),
         cmocka_unit_test(what_redis_has_lost_is_counted_and_begins_one_epoch),
         cmocka_unit_test(a_state_that_is_not_its_authors_is_an_alarm),
+        cmocka_unit_test(events_carry_the_epoch_in_which_they_were_made),
     };
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }
