@@ -147,7 +147,7 @@ static fb_stream_page_t *begin(fb_streams_t *streams, uint64_t after)
 fb_stream_page_t *fb_stream_page(fb_streams_t *streams, fb_stream_client_t *client)
 {
     fb_event_mark_t mark = client->mark;
-    bool is_whole = mark.place == FB_EVENT_PLACE_END || mark.revision == 0;
+    bool is_whole = mark.place == FB_EVENT_PLACE_END; /* as always at revision 0 */
     uint64_t after = is_whole ? mark.revision : mark.revision - 1;
     fb_stream_page_t *found = NULL;
     if (!client->catches_up)

@@ -275,18 +275,6 @@ def test_what_the_log_gives_is_what_the_journal_gave(own):
         assert [(e.id, e.event, e.data) for e in stream.events(count)][-8:] == live[-8:]
 
 
-def test_a_place_in_revision_zero_is_its_end(own):
-    """Also where the log is read for it."""
-    with Api(own.port) as api:
-        machine = api.new_machine()["id"]
-        epoch = api.get("/v1/machines?limit=1").revision[0]
-    own.kill()
-    own.start()
-    with Stream(own.port, last=f"{epoch}.0.7") as stream:
-        stream.begin()
-        assert stream.event().json["id"] == machine
-
-
 def test_the_header_wins_over_the_query(server, api):
     before = token(api.get("/v1/machines?limit=1"))
     machine = api.new_machine()
