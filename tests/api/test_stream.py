@@ -401,7 +401,7 @@ def test_there_is_a_limit_of_streams(make_server):
         problem(api.get(PATH), 503)
         assert metric(server, "fleetbit_stream_clients") == 3
         with server.admin() as admin:
-            assert admin.get("/status.json").json()["streams"] == 3
+            assert admin.get("/status.json").json()["clients"]["streams"] == 3
         streams[0].close()
         api.new_machine()  # which finds that it is gone
         eventually(lambda: metric(server, "fleetbit_stream_clients") == 2)
