@@ -180,6 +180,7 @@ static void create_streams(fb_loop_t *loop)
 {
     fb_streams_t *streams = fb_alloc_zero(1, sizeof(*streams));
     streams->loop = loop;
+    streams->wanted = FB_STREAM_PAGE_FIRST;
     h2o_linklist_init_anchor(&streams->behind);
     h2o_linklist_init_anchor(&streams->ahead);
     h2o_linklist_init_anchor(&streams->wants_page);

@@ -14,10 +14,11 @@
 #define FB_STREAM_RENDER_SCANS   16          /* for which an event of the log counts */
 #define FB_STREAM_SHARED         4           /* chunks that a set of topics keeps for others */
 #define FB_STREAM_HEARTBEAT_S    10          /* clients are told at least so often that we live */
-#define FB_STREAM_RETRY_MS       2000 /* clients come back after this, and as much by chance */
-#define FB_STREAM_PAGES          8    /* of the log that a loop keeps */
-#define FB_STREAM_READS_MAX      4    /* pages that are being read at once */
-#define FB_STREAM_PAGE_ENTRIES   64
+#define FB_STREAM_RETRY_MS       2000  /* clients come back after this, and as much by chance */
+#define FB_STREAM_PAGES          8     /* of the log that a loop keeps */
+#define FB_STREAM_READS_MAX      4     /* pages that are being read at once */
+#define FB_STREAM_PAGE_ENTRIES   64    /* at most: as many as should fit, by those before */
+#define FB_STREAM_PAGE_FIRST     8     /* before there were any */
 #define FB_STREAM_PAGE_BYTES     65536 /* of entries; the last one may go beyond */
 #define FB_STREAM_WOKEN_A_PAGE   64    /* clients that may ask for another page after one */
 #define FB_STREAM_SHUT_MS        2000  /* for the last bytes, once the instance leaves */
@@ -78,6 +79,7 @@ typedef struct {
     h2o_linklist_t waiting; /* clients */
     uint64_t after, until;  /* the revisions of its entries: behind the one, up to the other */
     uint64_t used;          /* the larger, the later */
+    size_t wanted;          /* entries that are asked for */
     bool is_read;
     fb_code_t code;
     fb_position_t head;
@@ -105,6 +107,7 @@ typedef struct fb_streams {
     fb_stream_topics_t *topics;
     fb_stream_page_t *pages[FB_STREAM_PAGES];
     unsigned reads;
+    size_t wanted; /* entries of the next page */
     uint64_t uses;
     unsigned scans; /* in this turn */
     bool shares;    /* some topics keep chunks */

@@ -32,8 +32,8 @@ static void run(fb_read_job_t *job, fb_store_t *store)
     fb_stream_page_t *page = H2O_STRUCT_FROM_MEMBER(fb_stream_page_t, job, job);
     fb_error_t error = {0};
     size_t taken;
-    page->code = store->vtable->read(store, page->after, FB_STREAM_PAGE_ENTRIES, on_entry, page,
-                                     &taken, &page->head, &error);
+    page->code = store->vtable->read(store, page->after, page->wanted, on_entry, page, &taken,
+                                     &page->head, &error);
     if (page->code == FB_QUEUE_FULL)
         page->code = FB_OK;
     page->until = page->after + page->count;
@@ -76,6 +76,14 @@ void fb_streams_try_again(fb_streams_t *streams, size_t most)
         fb_stream_settle(take_first(&streams->wants_page));
 }
 
+/* An entry may be a change of one row, or of a thousand: what is asked for and does not fit, Redis
+ * has read in vain. */
+static size_t entries_that_fit(const fb_stream_page_t *page)
+{
+    size_t fit = FB_STREAM_PAGE_BYTES / (page->bytes / page->count + 1) + 1;
+    return fit < FB_STREAM_PAGE_ENTRIES ? fit : FB_STREAM_PAGE_ENTRIES;
+}
+
 static void on_done(fb_read_job_t *job, fb_code_t code)
 {
     fb_stream_page_t *page = H2O_STRUCT_FROM_MEMBER(fb_stream_page_t, job, job);
@@ -86,6 +94,8 @@ static void on_done(fb_read_job_t *job, fb_code_t code)
     bool is_good = is_ours && page->code == FB_OK && page->count > 0;
     page->is_read = true;
     streams->reads--;
+    if (page->count > 0)
+        streams->wanted = entries_that_fit(page);
     while (!h2o_linklist_is_empty(&page->waiting)) {
         fb_stream_client_t *client = take_first(&page->waiting);
         if (is_trimmed)
@@ -127,6 +137,7 @@ static fb_stream_page_t *begin(fb_streams_t *streams, uint64_t after)
     page->loop = streams->loop;
     page->after = page->until = after;
     page->used = ++streams->uses;
+    page->wanted = streams->wanted;
     page->is_read = false;
     page->count = page->bytes = 0;
     page->head = (fb_position_t){0};

@@ -311,6 +311,28 @@ def test_resume_from_beyond_the_journal(own):
     assert metric(own, "fleetbit_stream_conflated_total") == 0
 
 
+def test_large_entries_of_the_log_are_read_once(own):
+    """However many events an entry has, a page of the log is not much more than is kept of it."""
+    def sent(client):
+        return client.info("stats")["total_net_output_bytes"]
+
+    with Api(own.port) as api:
+        machines = [api.new_machine()["id"] for _ in range(200)] * 5
+        start = token(api.get("/v1/machines?limit=1"))
+        for number in range(30):
+            report_many(api, machines, note=str(number))
+    own.stop()
+    own.start()
+    client = own.redis()
+    wanted = expected(log_of(own), ["status"], after=after(start))
+    before = sent(client)
+    with Stream(own.port, f"{PATH}?topics=status", last=start) as stream:
+        stream.begin()
+        found = stream.events(len(wanted))
+    assert sent(client) - before < 3 * sum(len(event.data) for event in found)
+    assert same(found, wanted)
+
+
 # --- what cannot be gone on with -----------------------------------------------------------------
 
 
