@@ -174,3 +174,20 @@ fb_code_t fb_store_redis_history(
     freeReplyObject(entries);
     return code;
 }
+
+fb_code_t fb_store_redis_log_length(fb_store_t *store, uint64_t *entries, fb_error_t *error)
+{
+    fb_store_redis_t *self = fb_store_redis(store);
+    redisReply *reply = NULL;
+    fb_slice_t words[] = {FB_SLICE("XLEN"), fb_slice(self->log_key)};
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code == FB_OK)
+        code = fb_redis_link_call(self->link, words, 2, &reply, error);
+    if (code == FB_OK && reply->type == REDIS_REPLY_INTEGER)
+        *entries = (uint64_t)reply->integer;
+    else if (code == FB_OK)
+        code = fb_fail(error, FB_CONFIG, "Redis at %s does not say how long %s is",
+                       fb_redis_link_name(self->link), self->log_key);
+    freeReplyObject(reply);
+    return code;
+}

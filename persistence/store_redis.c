@@ -12,10 +12,12 @@
 #include "persistence/embedded.h"
 #include "persistence/store_redis_internal.h"
 
-#define READ_CHUNK  250 /* entries of the log that are asked for at once */
-#define HEAD_FIELDS 7
-#define STR_(x)     #x
-#define STR(x)      STR_(x)
+#define READ_CHUNK_FIRST 16         /* entries of the log that are asked for at once, at first; */
+#define READ_CHUNK       250        /* and at most, */
+#define READ_BYTES       (4u << 20) /* where those before let expect no more than this of them */
+#define HEAD_FIELDS      7
+#define STR_(x)          #x
+#define STR(x)           STR_(x)
 
 static const char chain_zero[] = "00000000000000000000000000000000";
 
@@ -465,12 +467,22 @@ static fb_code_t check_reach(const fb_position_t *head, const redisReply *entrie
     return FB_OK;
 }
 
-/* Hands the entries on; `*revision` is that of the last one. */
-static fb_code_t
-hand_on(const fb_store_redis_t *self, const redisReply *entries, uint64_t *revision,
-        fb_code_t (*on_entry)(void *context, const fb_entry_t *entry, fb_error_t *error),
-        void *context, fb_error_t *error)
+/* How many entries to ask for, of those that are left: a batch of reports is a thousand times as
+ * long as a report. */
+static size_t chunk_of(const fb_store_redis_t *self, size_t left)
 {
+    size_t most = self->entry_bytes > 0 ? READ_BYTES / self->entry_bytes : READ_CHUNK_FIRST;
+    most = most > READ_CHUNK ? READ_CHUNK : most < 1 ? 1 : most;
+    return left < most ? left : most;
+}
+
+/* Hands the entries on; `*revision` is that of the last one. */
+static fb_code_t hand_on(fb_store_redis_t *self, const redisReply *entries, uint64_t *revision,
+                         fb_code_t (*on_entry)(void *context, const fb_entry_t *entry,
+                                               fb_error_t *error),
+                         void *context, fb_error_t *error)
+{
+    size_t bytes = 0;
     for (size_t i = 0; i < entries->elements; i++) {
         fb_entry_t entry;
         fb_code_t code;
@@ -484,8 +496,11 @@ hand_on(const fb_store_redis_t *self, const redisReply *entries, uint64_t *revis
             code = on_entry(context, &entry, error);
         if (code != FB_OK)
             return code;
+        bytes += entry.payload.len;
         ++*revision;
     }
+    if (entries->elements > 0)
+        self->entry_bytes = bytes / entries->elements + 1;
     return FB_OK;
 }
 
@@ -496,7 +511,7 @@ static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
 {
     fb_store_redis_t *self = fb_store_redis(store);
     uint64_t at = revision;
-    size_t chunk = max < READ_CHUNK ? max : READ_CHUNK;
+    size_t chunk = chunk_of(self, max);
     fb_code_t code = fb_store_redis_open(self, error);
     if (code == FB_OK)
         code = ask_entries(self, at, chunk, error);
@@ -508,7 +523,7 @@ static fb_code_t redis_read(fb_store_t *store, uint64_t revision, size_t max,
         if (code == FB_OK && !again)
             code = check_reach(head, entries, at, error);
         size_t left = again ? max - *count : max - *count - chunk;
-        size_t next = left < READ_CHUNK ? left : READ_CHUNK;
+        size_t next = chunk_of(self, left);
         more = code == FB_OK && left > 0 && (again || entries->elements == chunk);
         /* Redis reads the next ones while these are handed on. */
         if (more)
@@ -534,23 +549,6 @@ static void redis_destroy(fb_store_t *store)
     free(self);
 }
 
-static fb_code_t redis_log_length(fb_store_t *store, uint64_t *entries, fb_error_t *error)
-{
-    fb_store_redis_t *self = fb_store_redis(store);
-    redisReply *reply = NULL;
-    fb_slice_t words[] = {FB_SLICE("XLEN"), fb_slice(self->log_key)};
-    fb_code_t code = fb_store_redis_open(self, error);
-    if (code == FB_OK)
-        code = fb_redis_link_call(self->link, words, 2, &reply, error);
-    if (code == FB_OK && reply->type == REDIS_REPLY_INTEGER)
-        *entries = (uint64_t)reply->integer;
-    else if (code == FB_OK)
-        code = fb_fail(error, FB_CONFIG, "Redis at %s does not say how long %s is",
-                       fb_redis_link_name(self->link), self->log_key);
-    freeReplyObject(reply);
-    return code;
-}
-
 static const fb_store_vtable_t redis_vtable = {
     .head = redis_head,
     .commit = redis_commit,
@@ -559,7 +557,7 @@ static const fb_store_vtable_t redis_vtable = {
     .load = fb_store_redis_load,
     .history = fb_store_redis_history,
     .durability = fb_store_redis_durability,
-    .log_length = redis_log_length,
+    .log_length = fb_store_redis_log_length,
     .destroy = redis_destroy,
 };
 
