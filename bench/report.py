@@ -3,8 +3,9 @@
 """The results of ./dev bench as a table for the README and as a plot. By itself it makes both anew
 from results that were kept, and with --publish puts them into the README:
 
-    bench/report.py [--publish] build/bench/results/NAME.json
-"""
+    bench/report.py [--publish] build/bench/results/NAME.json...
+
+Of several, the runs of the later ones join those of the first, or take their place."""
 import argparse
 import html
 import json
@@ -49,9 +50,10 @@ def summary(kept):
             title = ""
     facts = kept["environment"]
     quick = ", quick: too short to be worth comparing" if facts["quick"] else ""
+    joined = "".join(f" {names}: of a run by themselves." for names in kept.get("joined", []))
     return (f"`./dev bench`, {facts['date'][:10]}, {facts['fleetbit']}, {facts['cpu']}, "
             f"{facts['cores']} cores, Linux {facts['kernel']}, medians (least – most) of "
-            f"{facts['rounds']} rounds{quick}.\n\n"
+            f"{facts['rounds']} rounds{quick}.{joined}\n\n"
             + markdown(["workload", "what", "measured", "limit", ""], rows, {0, 1, 4}) + "\n")
 
 
@@ -140,18 +142,29 @@ def publish(kept):
         file.write(plot(kept))
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def join(kept, later):
+    kept["runs"].update(later["runs"])
+    letters = sorted({run["title"].partition(":")[0] for run in later["runs"].values()})
+    kept.setdefault("joined", []).append(", ".join(letters))
+
+
 def main():
     parser = argparse.ArgumentParser(description="Draws the results of ./dev bench anew.")
     parser.add_argument("results", nargs="+", metavar="RESULTS.json")
     parser.add_argument("--publish", action="store_true",
                         help="put the table into the README, and the plot beside it")
     options = parser.parse_args()
-    for path in options.results:
-        with open(path, encoding="utf-8") as file:
-            kept = json.load(file)
-        write(kept, os.path.splitext(path)[0])
-        if options.publish:
-            publish(kept)
+    kept = read(options.results[0])
+    for path in options.results[1:]:
+        join(kept, read(path))
+    write(kept, os.path.splitext(options.results[-1])[0])
+    if options.publish:
+        publish(kept)
 
 
 if __name__ == "__main__":
