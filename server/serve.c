@@ -193,7 +193,11 @@ static fb_code_t make_demo(serving_t *serving, fb_error_t *error)
     sem_destroy(&demo.done);
     if (code == FB_OK)
         fb_log_info("demo: %d machines", DEMO_MACHINES);
-    return code;
+    if (code != FB_CONFLICT)
+        return code;
+    fb_log_warning("demo: somebody else fills the fleet at the same time; what there is, stays");
+    *error = (fb_error_t){0};
+    return FB_OK;
 }
 
 /* --- the life of a server ---------------------------------------------------------------- */
