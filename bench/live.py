@@ -15,7 +15,7 @@ from coherence import JSON, create_machines, redis_in, start_instances
 from figures import Figure, ratios
 from generators import Wrk
 from load import Fleetbits
-from process import BenchError, Client, ask_redis, prepare_child
+from process import BenchError, Client, ask_redis, monitored, prepare_child
 from workloads import page
 
 MACHINES = 1000
@@ -29,7 +29,6 @@ CHANGES = 100       # whose way to all streams is timed, in a round
 PAUSE_MS = 50
 ROUNDS_MAX = 5
 SMALL_BATCH, SMALL_PAUSE = 20, 0.02  # 1,000 changes a second
-MONITOR_SECONDS = 0.3  # of silence: what the writer asks each second must not keep it awake
 FOLLOW_SECONDS = 60
 
 
@@ -50,16 +49,8 @@ def report(client, body):
 
 def commit_of_a_batch(path, client):
     """The words of the call that commits a batch, as Redis' MONITOR shows it."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
-        connection.settimeout(MONITOR_SECONDS)
-        connection.sendall(b"MONITOR\r\n")
-        said = connection.recv(1 << 16)
-        report(client, batch_of(BATCH, "red"))
-        with contextlib.suppress(TimeoutError):
-            while True:
-                said += connection.recv(1 << 20)
-    for line in said.decode().splitlines():
+    said = monitored(path, lambda: report(client, batch_of(BATCH, "red")))
+    for line in said.splitlines():
         words = re.findall(r'"(?:\\.|[^"\\])*"', line)
         if len(words) > 10 and words[0].upper() == '"FCALL"' and ' lua] ' not in line:
             return [ast.literal_eval(word) for word in words]

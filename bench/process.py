@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 
+MONITOR_SECONDS = 0.3
 START_SECONDS = 120  # until a process listens, and until a fleet is loaded
 STOP_SECONDS = 30
 PR_SET_PDEATHSIG = 1
@@ -229,6 +230,21 @@ def ask_redis(path, *words):
             if not first or first[0] == "-":
                 raise BenchError(f"redis: {' '.join(words)}: {first or 'no answer'}")
             return stream.read(int(first[1:])).decode() if first[0] == "$" else first[1:]
+
+
+def monitored(path, act):
+    """What MONITOR shows of Redis from just before `act` until Redis is silent for a moment; not
+    for long, since writers ask it something each second."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.settimeout(MONITOR_SECONDS)
+        connection.sendall(b"MONITOR\r\n")
+        said = connection.recv(1 << 16)
+        act()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                said += connection.recv(1 << 20)
+    return said.decode()
 
 
 def redis_pid(path):

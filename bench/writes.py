@@ -5,19 +5,17 @@ import ast
 import collections
 import contextlib
 import re
-import socket
 
-from coherence import create_machines, redis_in, start_instances
+from coherence import JSON, create_machines, redis_in, start_instances
 from figures import Figure, ratios
 from generators import RedisBenchmark, Wrk
 from load import Fleetbits
-from process import BenchError, Client, ask_redis, cpu_seconds, redis_pid
+from process import BenchError, Client, ask_redis, cpu_seconds, monitored, redis_pid
 from workloads import page
 
 MACHINES = 1000          # that are written to
 WRITES_AT_A_TIME = 512   # of the batched ones: connections of ours; those of Redis, times
 PIPELINE = 64            # the commands that each of them has under way
-MONITOR_SECONDS = 0.3    # of silence, and a write is over
 READERS, WRITERS = 990, 10
 READS_PER_WRITE = 99
 
@@ -35,16 +33,7 @@ end"""
 def commands_of_a_write(path, client):
     """What Redis does for one PATCH, command by command, as its MONITOR shows it; on keys of their
     own, so that the fleet stays whole."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
-        connection.settimeout(MONITOR_SECONDS)
-        connection.sendall(b"MONITOR\r\n")
-        said = connection.recv(1 << 16).decode()
-        client.ask("PATCH", "/v1/machines/1", {"Content-Type": "application/json"},
-                   b'{"label":"L"}')
-        with contextlib.suppress(TimeoutError):
-            while True:
-                said += connection.recv(1 << 16).decode()
+    said = monitored(path, lambda: client.ask("PATCH", "/v1/machines/1", JSON, b'{"label":"L"}'))
     commands = []
     for line in re.findall(r"^\+[\d.]+ \[\d+ lua\] (.*)\r$", said, re.M):
         words = [ast.literal_eval(word) for word in re.findall(r'"(?:\\.|[^"\\])*"', line)]

@@ -9,11 +9,6 @@
 
 #define FIELDS_MAX 256
 
-static fb_slice_t reply_slice(const redisReply *reply)
-{
-    return (fb_slice_t){reply->str, reply->len};
-}
-
 /* "MS-NUMBER" */
 static bool read_mark(const redisReply *reply, fb_history_mark_t *mark)
 {
@@ -49,8 +44,8 @@ static bool parse_entry(const fb_history_question_t *question, const redisReply 
         if (!fb_reply_is_text(field) || !fb_reply_is_text(value))
             return false;
         for (size_t k = 0; k < question->field_count; k++) {
-            if (fb_slice_is(reply_slice(field), question->fields[k]))
-                texts[k] = reply_slice(value);
+            if (fb_slice_is(fb_reply_slice(field), question->fields[k]))
+                texts[k] = fb_reply_slice(value);
         }
     }
     entry->texts = texts;
@@ -125,7 +120,7 @@ static fb_code_t receive_entries(fb_store_redis_t *self, redisReply **entries, f
 {
     fb_code_t code = fb_redis_link_reply(self->link, entries, error);
     if (code == FB_OK && (*entries)->type == REDIS_REPLY_ERROR)
-        code = fb_redis_link_refused(self->link, reply_slice(*entries), error);
+        code = fb_redis_link_refused(self->link, fb_reply_slice(*entries), error);
     else if (code == FB_OK && (*entries)->type != REDIS_REPLY_ARRAY)
         code = fb_fail(error, FB_CONFIG, "Redis at %s gave no entries",
                        fb_redis_link_name(self->link));
@@ -139,7 +134,7 @@ static fb_code_t receive_info(fb_store_redis_t *self, fb_history_info_t *info, f
     bool is_error = code == FB_OK && reply->type == REDIS_REPLY_ERROR;
     *info = (fb_history_info_t){0};
     if (is_error && strcmp(reply->str, "ERR no such key") != 0)
-        code = fb_redis_link_refused(self->link, reply_slice(reply), error);
+        code = fb_redis_link_refused(self->link, fb_reply_slice(reply), error);
     else if (code == FB_OK && !is_error &&
              (reply->type != REDIS_REPLY_ARRAY || !read_info(reply, info)))
         code = fb_fail(error, FB_CONFIG, "Redis at %s does not tell what there is of a stream",

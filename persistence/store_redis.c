@@ -21,11 +21,6 @@
 
 static const char chain_zero[] = "00000000000000000000000000000000";
 
-static fb_slice_t reply_slice(const redisReply *reply)
-{
-    return (fb_slice_t){reply->str, reply->len};
-}
-
 static bool is_array(const redisReply *reply, size_t elements)
 {
     return reply->type == REDIS_REPLY_ARRAY && reply->elements == elements;
@@ -87,7 +82,7 @@ static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
     bool forbidden =
         code == FB_OK && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM ", 7) == 0;
     if (code == FB_OK && reply->type == REDIS_REPLY_ERROR && !forbidden)
-        code = fb_redis_link_refused(self->link, reply_slice(reply), error);
+        code = fb_redis_link_refused(self->link, fb_reply_slice(reply), error);
     freeReplyObject(reply);
     return code;
 }
@@ -167,9 +162,9 @@ static void read_head_extras(const redisReply *reply, fb_position_t *head)
     if (is_hex(reply->element[4], FB_SUM_BYTES))
         memcpy(head->sum, reply->element[4]->str, FB_SUM_BYTES + 1);
     if (fb_reply_is_text(reply->element[5]))
-        fb_slice_to_u64(reply_slice(reply->element[5]), INT64_MAX, &head->since);
+        fb_slice_to_u64(fb_reply_slice(reply->element[5]), INT64_MAX, &head->since);
     if (fb_reply_is_text(reply->element[6]))
-        read_former(reply_slice(reply->element[6]), head);
+        read_former(fb_reply_slice(reply->element[6]), head);
 }
 
 /* From schema, epoch, revision, chain, sum, since and former, as Redis keeps them. */
@@ -180,10 +175,10 @@ static fb_code_t read_head(const fb_store_redis_t *self, const redisReply *reply
     if (!is_array(reply, HEAD_FIELDS) || !fb_reply_is_text(reply->element[0]) ||
         !is_hex(reply->element[1], FB_EPOCH_BYTES) || !fb_reply_is_text(reply->element[2]) ||
         !is_hex(reply->element[3], FB_CHAIN_BYTES) ||
-        !fb_slice_to_u64(reply_slice(reply->element[2]), INT64_MAX, &head->revision))
+        !fb_slice_to_u64(fb_reply_slice(reply->element[2]), INT64_MAX, &head->revision))
         return fb_fail(error, FB_CONFIG, "%s in Redis at %s is not the head of a fleet",
                        self->head_key, fb_redis_link_name(self->link));
-    fb_slice_t schema = reply_slice(reply->element[0]);
+    fb_slice_t schema = fb_reply_slice(reply->element[0]);
     if (!fb_slice_is(schema, STR(FB_SCHEMA_VERSION)))
         return fb_fail(error, FB_CONFIG,
                        "%s in Redis at %s has schema version %.*s; this fleetbit knows only %d",
@@ -313,17 +308,17 @@ static fb_code_t commit_answer(fb_store_redis_t *self, const fb_position_t *expe
                                const redisReply *reply, fb_error_t *error)
 {
     if (reply->type == REDIS_REPLY_ERROR)
-        return fb_redis_link_refused(self->link, reply_slice(reply), error);
-    if (reply->type == REDIS_REPLY_STATUS && fb_slice_is(reply_slice(reply), "OK"))
+        return fb_redis_link_refused(self->link, fb_reply_slice(reply), error);
+    if (reply->type == REDIS_REPLY_STATUS && fb_slice_is(fb_reply_slice(reply), "OK"))
         return FB_OK;
     if (is_array(reply, 4) && fb_reply_is_text(reply->element[0]) &&
-        fb_slice_is(reply_slice(reply->element[0]), "STALE"))
+        fb_slice_is(fb_reply_slice(reply->element[0]), "STALE"))
         return fb_fail(error, FB_STALE, "the log's head is %s.%s, not %s.%llu",
                        fb_reply_is_text(reply->element[1]) ? reply->element[1]->str : "",
                        fb_reply_is_text(reply->element[2]) ? reply->element[2]->str : "",
                        expected->epoch, (unsigned long long)expected->revision);
     if (is_array(reply, 1) && fb_reply_is_text(reply->element[0]) &&
-        fb_slice_is(reply_slice(reply->element[0]), "RUN")) {
+        fb_slice_is(fb_reply_slice(reply->element[0]), "RUN")) {
         self->has_library = false; /* so that the next call begins an epoch first */
         return fb_fail(error, FB_STALE, "the log is of another run than Redis at %s",
                        fb_redis_link_name(self->link));
@@ -372,7 +367,7 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
     if (!is_array(reply, 2) || !fb_reply_is_text(reply->element[0]) ||
         reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[1]->elements % 2 != 0)
         return false;
-    fb_slice_t id = reply_slice(reply->element[0]);
+    fb_slice_t id = fb_reply_slice(reply->element[0]);
     if (id.len < 3 || memcmp(id.at + id.len - 2, "-0", 2) != 0 ||
         !fb_slice_to_u64((fb_slice_t){id.at, id.len - 2}, INT64_MAX, &entry->revision))
         return false;
@@ -390,7 +385,7 @@ static bool parse_entry(const redisReply *reply, fb_entry_t *entry)
         } else if (strcmp(field->str, "sum") == 0 && is_hex(value, FB_SUM_BYTES)) {
             memcpy(entry->sum, value->str, FB_SUM_BYTES + 1);
         } else if (strcmp(field->str, "change") == 0) {
-            entry->payload = reply_slice(value);
+            entry->payload = fb_reply_slice(value);
             change = true;
         }
     }
@@ -423,7 +418,7 @@ static fb_code_t receive_head(fb_store_redis_t *self, fb_position_t *head, fb_er
     redisReply *reply = NULL;
     fb_code_t code = fb_redis_link_reply(self->link, &reply, error);
     if (code == FB_OK && reply->type == REDIS_REPLY_ERROR)
-        code = fb_redis_link_refused(self->link, reply_slice(reply), error);
+        code = fb_redis_link_refused(self->link, fb_reply_slice(reply), error);
     else if (code == FB_OK && is_array(reply, HEAD_FIELDS) && is_empty_head(reply))
         code = fb_fail(error, FB_DIVERGED, "Redis at %s has no such fleet any more",
                        fb_redis_link_name(self->link));
@@ -443,7 +438,7 @@ static fb_code_t receive_entries(fb_store_redis_t *self, redisReply **entries, f
     if (code == FB_OK)
         code = fb_redis_link_reply(self->link, entries, error);
     if (code == FB_OK && (*entries)->type == REDIS_REPLY_ERROR)
-        code = fb_redis_link_refused(self->link, reply_slice(*entries), error);
+        code = fb_redis_link_refused(self->link, fb_reply_slice(*entries), error);
     if (code != FB_OK) {
         fb_redis_link_close(self->link);
         return code;

@@ -32,6 +32,11 @@ static inline bool fb_reply_is_text(const redisReply *reply)
     return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
 }
 
+static inline fb_slice_t fb_reply_slice(const redisReply *reply)
+{
+    return (fb_slice_t){reply->str, reply->len};
+}
+
 /* Opens the link, for reading. */
 fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error);
 

@@ -120,7 +120,7 @@ static uint64_t stamp_free(const fb_snapshot_t *snapshot, const fb_args_t *args)
     range_t range = free_range(snapshot, args);
     uint64_t days = fb_snapshot_days_changed(snapshot, range.from, range.to);
     uint64_t machines = fb_machines_changed(snapshot);
-    return days > machines ? days : machines;
+    return fb_latest(days, machines);
 }
 
 /* --- the calendar of the fleet ----------------------------------------------------------- */
@@ -171,7 +171,7 @@ static uint64_t stamp_calendar(const fb_snapshot_t *snapshot, const fb_args_t *a
     range_t range = calendar_range(args);
     uint64_t days = fb_snapshot_days_changed(snapshot, range.from, range.to);
     uint64_t machines = snapshot->families[FB_MACHINES].changed;
-    return days > machines ? days : machines;
+    return fb_latest(days, machines);
 }
 
 /* --- the calendar of one machine --------------------------------------------------------- */

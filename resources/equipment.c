@@ -140,7 +140,7 @@ static uint64_t stamp_list(const fb_snapshot_t *snapshot, const fb_args_t *args)
     uint64_t states = snapshot->families[FB_EQUIPMENT].changed;
     uint64_t machines = snapshot->families[FB_MACHINES].changed; /* how many are unknown */
     (void)args;
-    return states > machines ? states : machines;
+    return fb_latest(states, machines);
 }
 
 static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,

@@ -101,16 +101,11 @@ fb_code_t fb_machines_filter(const fb_snapshot_t *snapshot, const fb_value_t *ty
     return fb_machine_check_type(snapshot, type->text, error);
 }
 
-static uint64_t latest(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 uint64_t fb_machines_changed(const fb_snapshot_t *snapshot)
 {
     uint64_t machines = snapshot->families[FB_MACHINES].changed;
     uint64_t windows = snapshot->families[FB_MAINTENANCE].changed;
-    return latest(latest(machines, windows), snapshot->today_changed);
+    return fb_latest(fb_latest(machines, windows), snapshot->today_changed);
 }
 
 uint64_t fb_machine_changed(const fb_snapshot_t *snapshot, uint32_t id)
@@ -119,7 +114,8 @@ uint64_t fb_machine_changed(const fb_snapshot_t *snapshot, uint32_t id)
     const fb_children_t *windows = fb_maintenance_windows(snapshot, id);
     if (row == NULL)
         return UINT64_MAX;
-    return latest(latest(row->changed, windows ? windows->changed : 0), snapshot->today_changed);
+    return fb_latest(fb_latest(row->changed, windows ? windows->changed : 0),
+                     snapshot->today_changed);
 }
 
 /* --- reads ------------------------------------------------------------------------------- */
@@ -158,7 +154,7 @@ static uint64_t stamp_list(const fb_snapshot_t *snapshot, const fb_args_t *args)
 {
     uint64_t machines = fb_machines_changed(snapshot);
     uint64_t states = snapshot->families[FB_EQUIPMENT].changed;
-    return args->values[LIST_STATUS].given ? latest(machines, states) : machines;
+    return args->values[LIST_STATUS].given ? fb_latest(machines, states) : machines;
 }
 
 static fb_code_t render_one(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,

@@ -128,6 +128,15 @@ fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *rout
     return fb_fail(error, FB_METHOD_NOT_ALLOWED, "%.*s takes %s", shown, path.at, route->allow);
 }
 
+fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
+                                fb_error_t *error)
+{
+    const fb_view_t *view = route->view;
+    memcpy(args->ids, route->ids, sizeof(args->ids));
+    args->id_count = route->id_count;
+    return fb_args_read_query(args, view->query, view->query_count, query, error);
+}
+
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)
 {
     while (*path != '\0') {

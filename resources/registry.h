@@ -38,5 +38,9 @@ typedef struct {
 fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *route,
                             fb_error_t *error);
 
+/* Reads what a route to a view is asked with: the {id}s of its path, and the query by its table. */
+fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
+                                fb_error_t *error);
+
 /* Appends `path` with its {id}s filled in. */
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids);

@@ -79,6 +79,12 @@ typedef struct fb_snapshot {
     fb_events_t events;
 } fb_snapshot_t;
 
+/* The stamp of two things. */
+static inline uint64_t fb_latest(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* NULL where there is none. */
 const fb_row_t *fb_snapshot_row(const fb_snapshot_t *snapshot, unsigned family, uint32_t id);
 /* The id of the row whose FB_UNIQUE field has that text, or 0. */

@@ -41,10 +41,7 @@ static fb_slice_t query_of(const h2o_req_t *req)
 static fb_code_t render(const fb_snapshot_t *snapshot, const fb_route_t *route, fb_slice_t query,
                         fb_args_t *args, fb_buffer_t *body, fb_error_t *error)
 {
-    memcpy(args->ids, route->ids, sizeof(args->ids));
-    args->id_count = route->id_count;
-    fb_code_t code =
-        fb_args_read_query(args, route->view->query, route->view->query_count, query, error);
+    fb_code_t code = fb_registry_read_args(route, query, args, error);
     if (code != FB_OK)
         return code;
     return route->view->render(snapshot, args, body, error);

@@ -78,10 +78,7 @@ static fb_code_t read_question(fb_history_ask_t *ask, const fb_exchange_t *excha
 {
     const fb_snapshot_t *snapshot = exchange->loop->snapshot;
     fb_args_t args = {0};
-    memcpy(args.ids, route->ids, sizeof(args.ids));
-    args.id_count = route->id_count;
-    fb_code_t code =
-        fb_args_read_query(&args, route->view->query, route->view->query_count, query, error);
+    fb_code_t code = fb_registry_read_args(route, query, &args, error);
     if (code == FB_OK)
         code = fb_history_ask_read(ask, route->resource, &args, error);
     fb_args_dispose(&args);

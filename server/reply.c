@@ -398,7 +398,8 @@ void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
     finish(exchange, pool_body(req, &write->body));
 }
 
-void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_t *body)
+/* What nobody keeps. */
+static void begin_unkept(fb_exchange_t *exchange, const char *content_type)
 {
     h2o_req_t *req = exchange->req;
     begin(exchange, fb_status_of_success(FB_SUCCESS_OK));
@@ -406,19 +407,20 @@ void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf,
         h2o_iovec_init((char *)(uintptr_t)content_type, strlen(content_type)));
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+}
+
+void fb_reply_text(fb_exchange_t *exchange, const char *content_type, fb_buffer_t *body)
+{
+    h2o_req_t *req = exchange->req;
+    begin_unkept(exchange, content_type);
     req->res.content_length = body->len;
     finish(exchange, pool_body(req, body));
 }
 
 static void begin_open_end(fb_exchange_t *exchange, const char *content_type)
 {
-    h2o_req_t *req = exchange->req;
-    begin(exchange, fb_status_of_success(FB_SUCCESS_OK));
-    add_revision(exchange);
-    add(req, &H2O_TOKEN_CONTENT_TYPE->buf,
-        h2o_iovec_init((char *)(uintptr_t)content_type, strlen(content_type)));
-    add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
-    add(req, &name_buffering, h2o_iovec_init(H2O_STRLIT("no")));
+    begin_unkept(exchange, content_type);
+    add(exchange->req, &name_buffering, h2o_iovec_init(H2O_STRLIT("no")));
 }
 
 void fb_reply_begin(fb_exchange_t *exchange, const char *content_type)

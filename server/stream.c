@@ -116,8 +116,7 @@ static fb_code_t read_wish(const h2o_req_t *req, const fb_route_t *route, fb_sli
                            wish_t *wish, fb_error_t *error)
 {
     fb_args_t args = {0};
-    const fb_view_t *view = route->view;
-    fb_code_t code = fb_args_read_query(&args, view->query, view->query_count, query, error);
+    fb_code_t code = fb_registry_read_args(route, query, &args, error);
     const fb_value_t *topics = &args.values[FB_STREAM_TOPICS];
     const fb_value_t *last = &args.values[FB_STREAM_LAST_EVENT_ID];
     fb_slice_t none = {NULL, 0};
