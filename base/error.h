@@ -30,6 +30,7 @@
     X(STALE, "stale", "The log has moved on")                                                      \
     X(TRIMMED, "trimmed", "The log no longer reaches back that far")                               \
     X(DIVERGED, "diverged", "The log does not continue this state")                                \
+    X(ARCHIVED, "archived", "It is in Redis alone")                                                \
     X(IN_USE, "in-use", "Somebody else uses it")                                                   \
     X(CONFIG, "config", "The configuration is wrong")                                              \
     X(IO, "io", "Input or output failed")

@@ -15,6 +15,11 @@
  *     ["put", "status", 42, {"status": "red", ...}, "history", MS]  and an entry of its history
  *     ["delete", "machine", 42]                                     the row goes, its id stays used
  *     ["days", "maintenance", 42, "2026-11-21", 10, 1]              10 days' bits of 42 set to 1
+ *     ["days", "booked", [7, 9], "2026-11-21", 10, 1]               the same of several
+ *     ["archive", "order", [7, 9]]                                  the rows stay, but a load does
+ *                                                                   not bring them (one id, or an
+ *                                                                   array) until they are put again
+ *     ["queue", "orders", 7]                                        the id goes into that queue
  *
  * All values of a row are texts, and it has at least one field; with a history, at most
  * FB_HISTORY_FIELDS_MAX. Names
@@ -96,6 +101,25 @@ typedef struct {
     fb_history_mark_t oldest; /* the entry that is left; where `length` is not 0 */
 } fb_history_info_t;
 
+/* A job of a queue: an id that a commit has put there, with the place by which Redis knows it. */
+typedef struct {
+    fb_history_mark_t mark;
+    uint32_t id;
+} fb_queue_job_t;
+
+#define FB_QUEUE_PAGE_MAX 1024 /* jobs of one call */
+
+/* Who takes jobs out of which queue. */
+typedef struct {
+    const char *queue;    /* "orders": the stream fb:{f}:orders, with the group of the same name */
+    const char *consumer; /* this instance among all that take from it */
+} fb_queue_t;
+
+typedef struct {
+    uint64_t length;  /* jobs that are not done */
+    uint64_t pending; /* of these, those that somebody has */
+} fb_queue_info_t;
+
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
@@ -160,6 +184,28 @@ typedef struct {
                          fb_code_t (*on_entry)(void *context, const fb_history_entry_t *entry,
                                                fb_error_t *error),
                          void *context, size_t *count, fb_history_info_t *info, fb_error_t *error);
+    /* Those of the rows that there are, archived or not, to `on_row`, in the order of `ids` (at
+     * most FB_HISTORY_PAGE_MAX). Writes nothing. */
+    fb_code_t (*rows)(fb_store_t *store, const fb_store_family_t *family, const uint32_t *ids,
+                      size_t count,
+                      fb_code_t (*on_row)(void *context, uint32_t id, const fb_slice_t *texts,
+                                          fb_error_t *error),
+                      void *context, fb_error_t *error);
+    /* Jobs that nobody has, oldest first: at most `max`, into `jobs`. They are the consumer's until
+     * they are done. Also a sign that the consumer lives. Does not wait for any. */
+    fb_code_t (*queue_take)(fb_store_t *store, const fb_queue_t *queue, size_t max,
+                            fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
+    /* As queue_take, jobs of consumers that have given no sign for `idle_ms`; a consumer without
+     * a sign and without a job is forgotten. */
+    fb_code_t (*queue_claim)(fb_store_t *store, const fb_queue_t *queue, uint64_t idle_ms,
+                             size_t max, fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
+    /* They leave the queue, whoever has them. */
+    fb_code_t (*queue_done)(fb_store_t *store, const fb_queue_t *queue, const fb_queue_job_t *jobs,
+                            size_t count, fb_error_t *error);
+    /* The consumer goes: what it has not done goes into the queue again, for the others. */
+    fb_code_t (*queue_leave)(fb_store_t *store, const fb_queue_t *queue, fb_error_t *error);
+    fb_code_t (*queue_info)(fb_store_t *store, const fb_queue_t *queue, fb_queue_info_t *info,
+                            fb_error_t *error);
     /* What an acknowledgement is worth here, in one sentence for the log at start (the store's,
      * until the next call). */
     fb_code_t (*durability)(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,

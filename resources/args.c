@@ -143,12 +143,23 @@ static void check_id(const body_table_t *table, fb_slice_t name, const json_t *j
         fb_fail_field(error, FB_INVALID, name, "must be %u, as in the path", own);
 }
 
-static void read_member(const body_table_t *table, fb_slice_t name, const json_t *json,
-                        fb_value_t *values, fb_error_t *error)
+/* Where the value is a text that had to be made, the object keeps that in the place of what it was
+ * made from. */
+static void read_value(const fb_field_t *field, json_t *object, const json_t *json,
+                       fb_value_t *value, fb_error_t *error)
+{
+    json_t *made;
+    fb_field_from_json(field, json, &made, value, error);
+    if (made != NULL)
+        fb_assert(json_object_set_new_nocheck(object, field->name, made) == 0);
+}
+
+static void read_member(const body_table_t *table, fb_slice_t name, json_t *object,
+                        const json_t *json, fb_value_t *values, fb_error_t *error)
 {
     int index = fb_field_find(table->fields, table->count, name);
     if (index >= 0 && !(table->fields[index].flags & FB_ASSIGNED))
-        fb_field_from_json(&table->fields[index], json, &values[index], error);
+        read_value(&table->fields[index], object, json, &values[index], error);
     else if (table->mode != FB_BODY_REPLACE)
         fb_fail_field(error, FB_INVALID, name, "is set by the server");
     else if (fb_slice_is(name, own_id_name(table)))
@@ -169,7 +180,7 @@ static fb_code_t read_object(const body_table_t *table, json_t *object, fb_value
     json_object_foreach(object, name, json)
     {
         if (is_shown(table, fb_slice(name)))
-            read_member(table, fb_slice(name), json, values, error);
+            read_member(table, fb_slice(name), object, json, values, error);
     }
     if (error->code == FB_OK && table->mode != FB_BODY_MERGE)
         check_required(values, table->fields, table->count, error);
@@ -227,10 +238,11 @@ fb_code_t fb_args_item(const fb_args_t *args, unsigned index, fb_args_t *item, f
     }
     fb_value_t values[FB_FIELDS_MAX] = {0};
     json_t *json = json_array_get(args->body, index);
-    json_t *id = json_object_get(json, items->fields[0].name);
+    json_t *made, *id = json_object_get(json, items->fields[0].name);
     memset(item->values, 0, bytes);
     error->code = FB_OK;
-    if (id == NULL || fb_field_from_json(&items->fields[0], id, &item->values[0], error) != FB_OK)
+    if (id == NULL ||
+        fb_field_from_json(&items->fields[0], id, &made, &item->values[0], error) != FB_OK)
         item->values[0] = (fb_value_t){0};
     error->code = FB_OK;
     fb_assert(read_item(items, json, values, error) != FB_OK);

@@ -39,6 +39,16 @@ void fb_change_delete(fb_change_t *change, unsigned family, uint32_t id)
     add(change, FB_OP_DELETE, family, id);
 }
 
+void fb_change_archive(fb_change_t *change, unsigned family, uint32_t id)
+{
+    add(change, FB_OP_ARCHIVE, family, id);
+}
+
+void fb_change_queue(fb_change_t *change, unsigned family, uint32_t id)
+{
+    add(change, FB_OP_QUEUE, family, id);
+}
+
 void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
                     fb_day_t to, bool set)
 {
@@ -98,6 +108,14 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
         fb_buffer_printf(payload, "[\"days\",\"%s\",%u,", fb_plane_names[op->subject], op->id);
         fb_json_put_day(payload, op->from);
         fb_buffer_printf(payload, ",%u,%d]", op->days, op->set ? 1 : 0);
+        break;
+    case FB_OP_ARCHIVE:
+        fb_buffer_printf(payload, "[\"archive\",\"%s\",%u]",
+                         fb_registry_resource(op->subject)->row_name, op->id);
+        break;
+    case FB_OP_QUEUE:
+        fb_buffer_printf(payload, "[\"queue\",\"%s\",%u]", fb_registry_resource(op->subject)->queue,
+                         op->id);
         break;
     }
 }

@@ -7,7 +7,13 @@
 /* What one command does to the fleet, as a list of operations; also the payload of one entry of
  * the log (see persistence/store.h for its JSON). Each operation says what is so afterwards, not
  * what to add: applying one twice is the same as applying it once. */
-typedef enum { FB_OP_PUT, FB_OP_DELETE, FB_OP_DAYS } fb_op_kind_t;
+typedef enum {
+    FB_OP_PUT,
+    FB_OP_DELETE,
+    FB_OP_DAYS,
+    FB_OP_ARCHIVE, /* the row leaves the snapshot; Redis keeps it */
+    FB_OP_QUEUE,   /* its id goes into the queue of its family; the state is as before */
+} fb_op_kind_t;
 
 typedef struct {
     fb_op_kind_t kind;
@@ -29,6 +35,8 @@ void fb_change_dispose(fb_change_t *change);
 
 void fb_change_put(fb_change_t *change, unsigned family, uint32_t id, const fb_value_t *values);
 void fb_change_delete(fb_change_t *change, unsigned family, uint32_t id);
+void fb_change_archive(fb_change_t *change, unsigned family, uint32_t id);
+void fb_change_queue(fb_change_t *change, unsigned family, uint32_t id);
 /* Both ends included; nothing where `to` is before `from`. */
 void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
                     fb_day_t to, bool set);

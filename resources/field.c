@@ -2,6 +2,7 @@
 #include "resources/field.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/json.h"
@@ -152,6 +153,119 @@ static fb_code_t read_integer(const fb_field_t *field, double real, fb_value_t *
     return check_number(field, value->number, error);
 }
 
+/* --- texts that are JSON ------------------------------------------------------------------ */
+
+bool fb_numbers_next(fb_slice_t *rest, int64_t *number)
+{
+    size_t len = 0;
+    if (rest->len == 0)
+        return false;
+    fb_slice_t text = {rest->at + 1, rest->len - 1}; /* behind the bracket, or a comma */
+    while (len < text.len && text.at[len] != ',' && text.at[len] != ']')
+        len++;
+    if (!fb_slice_to_i64((fb_slice_t){text.at, len}, number))
+        return false;
+    *rest = (fb_slice_t){text.at + len, text.len - len};
+    return true;
+}
+
+size_t fb_numbers_count(fb_slice_t json)
+{
+    size_t count = 0;
+    int64_t number;
+    while (fb_numbers_next(&json, &number))
+        count++;
+    return count;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
+    return one < other ? -1 : one > other;
+}
+
+static fb_code_t check_twice(const fb_field_t *field, int64_t *numbers, size_t count,
+                             fb_error_t *error)
+{
+    qsort(numbers, count, sizeof(*numbers), compare_numbers);
+    for (size_t i = 1; i < count; i++) {
+        if (numbers[i] == numbers[i - 1])
+            return fb_fail_field(error, FB_INVALID, name_of(field), "has %lld twice",
+                                 (long long)numbers[i]);
+    }
+    return FB_OK;
+}
+
+static fb_code_t read_numbers(const fb_field_t *field, const json_t *json, fb_buffer_t *text,
+                              fb_error_t *error)
+{
+    int64_t numbers[FB_NUMBERS_MAX];
+    size_t count = json_array_size(json);
+    if (count == 0 || count > FB_NUMBERS_MAX)
+        return fb_fail_field(error, FB_INVALID, name_of(field),
+                             "must have 1 to %d numbers, not %zu", FB_NUMBERS_MAX, count);
+    fb_buffer_put_char(text, '[');
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(json, i);
+        fb_value_t value;
+        if (!json_is_number(item))
+            return fb_fail_field(error, FB_INVALID, name_of(field), "must have numbers alone");
+        if (read_integer(field, json_number_value(item), &value, error) != FB_OK)
+            return error->code;
+        numbers[i] = value.number;
+        fb_buffer_put_text(text, i > 0 ? "," : "");
+        fb_buffer_put_i64(text, value.number);
+    }
+    fb_buffer_put_char(text, ']');
+    return check_twice(field, numbers, count, error);
+}
+
+static fb_code_t read_key(const fb_field_t *field, const json_t *json, fb_buffer_t *text,
+                          fb_error_t *error)
+{
+    static const fb_field_t any = {"", "", INT64_MIN, INT64_MAX, FB_KIND_INTEGER, 0};
+    fb_slice_t string = {json_string_value(json), json_string_length(json)};
+    if (json_is_string(json)) {
+        fb_json_put_string(text, string);
+        return check_text(field, string, error);
+    }
+    fb_field_t number = any;
+    fb_value_t value = {.given = true};
+    number.name = field->name;
+    fb_code_t code = read_integer(&number, json_number_value(json), &value, error);
+    if (code == FB_OK)
+        fb_buffer_put_i64(text, value.number);
+    return code;
+}
+
+static fb_code_t read_json(const fb_field_t *field, const json_t *json, json_t **made,
+                           fb_value_t *value, fb_error_t *error)
+{
+    fb_buffer_t text = {0};
+    fb_code_t code = field->kind == FB_KIND_NUMBERS ? read_numbers(field, json, &text, error)
+                                                    : read_key(field, json, &text, error);
+    if (code == FB_OK) {
+        *made = json_stringn_nocheck(text.at, text.len);
+        value->text = (fb_slice_t){json_string_value(*made), json_string_length(*made)};
+    }
+    fb_buffer_dispose(&text);
+    return code;
+}
+
+/* Is it what read_json has written? */
+static bool json_from_text(const fb_field_t *field, fb_slice_t text)
+{
+    json_error_t fault;
+    fb_error_t error = {0};
+    json_t *made = NULL, *json = json_loadb(text.at, text.len, JSON_DECODE_ANY, &fault);
+    fb_value_t value;
+    bool is_it = json != NULL && fb_field_from_json(field, json, &made, &value, &error) == FB_OK &&
+                 made != NULL && fb_slice_equal(value.text, text);
+    json_decref(made);
+    json_decref(json);
+    return is_it;
+}
+
 static const char *kind_expected(fb_kind_t kind)
 {
     switch (kind) {
@@ -166,15 +280,20 @@ static const char *kind_expected(fb_kind_t kind)
         return "a date of the form YYYY-MM-DD, as a string";
     case FB_KIND_INSTANT:
         return "an instant of the form YYYY-MM-DDTHH:MM:SS.mmmZ, as a string";
+    case FB_KIND_NUMBERS:
+        return "an array of numbers";
+    case FB_KIND_KEY:
+        return "a whole number or a string";
     }
     fb_assert(false);
 }
 
-fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, fb_value_t *value,
-                             fb_error_t *error)
+fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, json_t **made,
+                             fb_value_t *value, fb_error_t *error)
 {
     fb_slice_t text = {json_string_value(json), json_string_length(json)};
     *value = (fb_value_t){.given = true};
+    *made = NULL;
     if (json_is_null(json)) {
         value->null = true;
         if (field->flags & FB_NULLABLE)
@@ -195,6 +314,10 @@ fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, fb_val
     }
     if (json_is_string(json) && field->kind == FB_KIND_DATE)
         return read_date(field, text, FB_INVALID, value, error);
+    bool is_key = json_is_string(json) || json_is_number(json);
+    if ((json_is_array(json) && field->kind == FB_KIND_NUMBERS) ||
+        (is_key && field->kind == FB_KIND_KEY))
+        return read_json(field, json, made, value, error);
     return fb_fail_field(error, FB_INVALID, name_of(field), "must be %s",
                          kind_expected(field->kind));
 }
@@ -239,7 +362,9 @@ fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value
     case FB_KIND_INSTANT:
         return read_instant(field, text, value, error);
     case FB_KIND_MONEY:
-        fb_assert(field->kind != FB_KIND_MONEY);
+    case FB_KIND_NUMBERS:
+    case FB_KIND_KEY:
+        fb_assert(false);
     }
     return fb_fail_field(error, FB_MALFORMED, name_of(field), "must be %s",
                          kind_expected(field->kind));
@@ -256,6 +381,8 @@ void fb_field_put_text(const fb_field_t *field, const fb_value_t *value, fb_buff
         put_money(buffer, value->number);
         break;
     case FB_KIND_TEXT:
+    case FB_KIND_NUMBERS:
+    case FB_KIND_KEY:
         fb_buffer_put_slice(buffer, value->text);
         break;
     case FB_KIND_DATE:
@@ -310,6 +437,9 @@ bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *va
         return true;
     case FB_KIND_INSTANT:
         return fb_instant_parse(text, &value->number);
+    case FB_KIND_NUMBERS:
+    case FB_KIND_KEY:
+        return json_from_text(field, text);
     }
     return false;
 }
@@ -335,6 +465,8 @@ void fb_field_put_json(const fb_field_t *field, const fb_value_t *value, fb_buff
         break;
     case FB_KIND_INTEGER:
     case FB_KIND_MONEY:
+    case FB_KIND_NUMBERS:
+    case FB_KIND_KEY:
         fb_field_put_text(field, value, buffer);
         break;
     }

@@ -18,7 +18,13 @@ typedef enum {
     FB_KIND_TEXT,    /* UTF-8 without control characters (but see FB_MULTILINE) */
     FB_KIND_DATE,    /* YYYY-MM-DD; kept as fb_day_t */
     FB_KIND_INSTANT, /* RFC 3339, UTC, milliseconds; kept as fb_instant_t */
+    FB_KIND_NUMBERS, /* JSON: an array of 1 to FB_NUMBERS_MAX whole numbers, none of them twice;
+                        kept as its JSON, "[7,9]" */
+    FB_KIND_KEY,     /* JSON: a whole number or a string, by which others know a thing; kept as its
+                        JSON, so that it is shown as it was given */
 } fb_kind_t;
+
+#define FB_NUMBERS_MAX 1000
 
 enum {
     FB_REQUIRED = 1 << 0,  /* a new row, or a query, must give it */
@@ -29,6 +35,8 @@ enum {
     FB_FACET = 1 << 5,     /* index: text -> the set of rows that have it */
     FB_PARENT = 1 << 6,    /* index: the id of another row -> the rows that belong to it */
     FB_OWN_ID = 1 << 7,    /* of a body: what the JSON calls the id of the path, if not "id" */
+    FB_OMITTED = 1 << 8,   /* the JSON of a row leaves it out where it is null */
+    FB_GIVEN = 1 << 9,     /* index: the set of rows in which it is not null */
 };
 
 #define FB_FIELDS_MAX 16
@@ -36,7 +44,8 @@ enum {
 typedef struct {
     const char *name;
     const char *about; /* one phrase, for the documents */
-    int64_t min, max;  /* of the number (minor units, days), or of a text's length in bytes */
+    int64_t min, max;  /* of the number (minor units, days), of each of FB_KIND_NUMBERS, or of a
+                          text's length in bytes */
     fb_kind_t kind;
     unsigned flags;
 } fb_field_t;
@@ -46,17 +55,36 @@ typedef struct {
     bool given; /* the request named it */
     bool null;
     int64_t number;  /* all kinds but texts */
-    fb_slice_t text; /* FB_KIND_TEXT */
+    fb_slice_t text; /* FB_KIND_TEXT; the JSON of FB_KIND_NUMBERS and FB_KIND_KEY */
 } fb_value_t;
+
+/* Is the value a text, and not a number? */
+static inline bool fb_kind_is_text(fb_kind_t kind)
+{
+    return kind == FB_KIND_TEXT || kind == FB_KIND_NUMBERS || kind == FB_KIND_KEY;
+}
+/* Is that text JSON, which is shown as it is? */
+static inline bool fb_kind_is_json(fb_kind_t kind)
+{
+    return kind == FB_KIND_NUMBERS || kind == FB_KIND_KEY;
+}
+
+/* Takes the next number off the JSON of FB_KIND_NUMBERS; false at its end. `rest` is the whole text
+ * at first. */
+bool fb_numbers_next(fb_slice_t *rest, int64_t *number);
+/* How many there are. */
+size_t fb_numbers_count(fb_slice_t json);
 
 /* The index of the field of that name, or -1. */
 int fb_field_find(const fb_field_t *fields, unsigned count, fb_slice_t name);
 
 /* Each reads a value and checks it against its field. What has not the form of its kind is
  * FB_INVALID in JSON and FB_MALFORMED in a query; what has, but is no allowed value (30 February,
- * out of range), is FB_INVALID in both. A text borrows from what it was read from. */
-fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, fb_value_t *value,
-                             fb_error_t *error);
+ * out of range), is FB_INVALID in both. A text borrows from what it was read from; of the kinds
+ * whose text is JSON, fb_field_from_json makes it in `*made`, which becomes the caller's (NULL for
+ * all others), and a query has none. */
+fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, json_t **made,
+                             fb_value_t *value, fb_error_t *error);
 fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value_t *value,
                               fb_error_t *error);
 

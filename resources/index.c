@@ -88,6 +88,24 @@ static void child_put(fb_snapshot_t *next, fb_index_t *index, fb_build_t *build,
     fb_build_retire(build, before);
 }
 
+static void children_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, unsigned field,
+                         const fb_row_t *row, bool add)
+{
+    const fb_resource_t *resource = fb_registry_resource(family);
+    fb_index_t *index = &next->families[family].indexes[field];
+    fb_value_t value = fb_row_value(row, resource->fields, field);
+    int64_t parent = value.number;
+    fb_slice_t rest = value.text;
+    if (resource->holds != NULL && !resource->holds(row))
+        return;
+    if (resource->fields[field].kind != FB_KIND_NUMBERS) {
+        child_put(next, index, build, (uint32_t)parent, row->id, add);
+        return;
+    }
+    while (fb_numbers_next(&rest, &parent))
+        child_put(next, index, build, (uint32_t)parent, row->id, add);
+}
+
 static void index_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, const fb_row_t *row,
                       bool add)
 {
@@ -95,7 +113,7 @@ static void index_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, c
     for (unsigned f = 0; f < resource->field_count; f++) {
         fb_index_t *index = &next->families[family].indexes[f];
         unsigned flags = resource->fields[f].flags;
-        if ((flags & (FB_UNIQUE | FB_FACET | FB_PARENT)) == 0)
+        if ((flags & (FB_UNIQUE | FB_FACET | FB_PARENT | FB_GIVEN)) == 0)
             continue;
         fb_value_t value = fb_row_value(row, resource->fields, f);
         if (value.null)
@@ -105,7 +123,9 @@ static void index_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, c
         else if (flags & FB_FACET)
             facet_put(index, build, value.text, row->id, add);
         else if (flags & FB_PARENT)
-            child_put(next, index, build, (uint32_t)value.number, row->id, add);
+            children_put(next, build, family, f, row, add);
+        else
+            fb_bitmap_put(&index->given, build, row->id, add);
     }
 }
 
@@ -152,5 +172,7 @@ void fb_index_clear(fb_snapshot_t *next, fb_build_t *build, unsigned family)
             clear_facets(index, build);
         else if (flags & FB_PARENT)
             clear_children(index, build);
+        else if (flags & FB_GIVEN)
+            fb_bitmap_clear(&index->given, build);
     }
 }

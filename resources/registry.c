@@ -10,6 +10,9 @@ static const fb_resource_t *const resources[] = {
     [FB_MAINTENANCE] = &fb_maintenance,
     [FB_AVAILABILITY] = &fb_availability,
     [FB_EQUIPMENT] = &fb_equipment,
+    [FB_ORDERS] = &fb_orders,
+    [FB_ORDER_TOTALS] = &fb_order_totals,
+    [FB_IDEMPOTENCY] = &fb_idempotency,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");
@@ -66,16 +69,22 @@ static bool is_read(fb_slice_t method)
     return fb_slice_is(method, "GET") || fb_slice_is(method, "HEAD");
 }
 
+/* Is it the method by which the view is asked? */
+static bool asks(fb_slice_t method, const fb_view_t *view)
+{
+    return view->source == FB_SOURCE_POSTED ? fb_slice_is(method, "POST") : is_read(method);
+}
+
 static bool match_resource(const fb_resource_t *resource, fb_slice_t method, fb_slice_t path,
                            fb_route_t *route)
 {
-    unsigned views = is_read(method) ? resource->view_count : 0;
     unsigned commands = is_read(method) ? 0 : resource->command_count;
-    for (unsigned i = 0; i < views; i++) {
-        if (!match(resource->views[i].path, path, route))
+    for (unsigned i = 0; i < resource->view_count; i++) {
+        const fb_view_t *view = &resource->views[i];
+        if (!asks(method, view) || !match(view->path, path, route))
             continue;
         route->resource = resource;
-        route->view = &resource->views[i];
+        route->view = view;
         return true;
     }
     for (unsigned i = 0; i < commands; i++) {
@@ -103,6 +112,10 @@ static void allow_resource(const fb_resource_t *resource, fb_slice_t path, fb_ro
     for (unsigned i = 0; i < resource->view_count; i++) {
         if (!match(resource->views[i].path, path, route))
             continue;
+        if (resource->views[i].source == FB_SOURCE_POSTED) {
+            allow(route, "POST");
+            continue;
+        }
         allow(route, "GET");
         allow(route, "HEAD");
     }

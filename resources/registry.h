@@ -10,6 +10,9 @@ typedef enum {
     FB_MAINTENANCE,
     FB_AVAILABILITY,
     FB_EQUIPMENT,
+    FB_ORDERS,
+    FB_ORDER_TOTALS,
+    FB_IDEMPOTENCY,
     FB_FAMILY_COUNT,
 } fb_family_id_t;
 
@@ -17,6 +20,9 @@ extern const fb_resource_t fb_machines;
 extern const fb_resource_t fb_maintenance;
 extern const fb_resource_t fb_availability;
 extern const fb_resource_t fb_equipment;
+extern const fb_resource_t fb_orders;
+extern const fb_resource_t fb_order_totals;
+extern const fb_resource_t fb_idempotency;
 
 unsigned fb_registry_count(void);
 const fb_resource_t *fb_registry_resource(unsigned family);

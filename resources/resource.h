@@ -9,6 +9,8 @@ typedef enum {
     FB_SOURCE_SNAPSHOT, /* `render` */
     FB_SOURCE_HISTORY,  /* Redis, by a thread that may wait for it: server/history.h */
     FB_SOURCE_EVENTS,   /* the journal, for as long as the client stays: server/stream.h */
+    FB_SOURCE_POSTED,   /* `render`, of what is asked in the body of a POST: `query` is the table of
+                           its members, and the answer is not kept */
 } fb_source_t;
 
 /* A read: a pure function of a snapshot and its arguments. No I/O, no clock, no lock. */
@@ -17,7 +19,8 @@ typedef struct {
     const char *about;
     const fb_field_t *query; /* the parameters it takes */
     unsigned query_count;
-    /* Appends the body to `body`. */
+    /* Appends the body to `body`. FB_ARCHIVED: the answer has rows that have left the snapshot, and
+     * resources/archive.h says how they get into it; `body` has nothing then. */
     fb_code_t (*render)(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_buffer_t *body,
                         fb_error_t *error);
     /* Of all that `render` reads: while it stays the same, so does the body. */
@@ -27,8 +30,9 @@ typedef struct {
 
 /* What a command leaves behind, and how that is answered. */
 typedef enum {
-    FB_ANSWER_CREATED, /* with Location, and what `shows` renders */
-    FB_ANSWER_SHOWN,   /* with what `shows` renders */
+    FB_ANSWER_CREATED,  /* 201 with Location, and what `shows` renders */
+    FB_ANSWER_ACCEPTED, /* 202, the same */
+    FB_ANSWER_SHOWN,    /* with what `shows` renders */
     FB_ANSWER_EMPTY,
     FB_ANSWER_RESULTS, /* FB_BODY_EACH: with one result an item, in their order: what `shows`
                           renders, or the item's error */
@@ -58,16 +62,22 @@ typedef struct {
                       fb_error_t *error);
 } fb_command_t;
 
+typedef struct fb_archive fb_archive_t; /* resources/archive.h */
+
 /* One family of things, all of it: the last lines of its file. */
 typedef struct {
-    const char *name;         /* label of the metrics */
-    const char *row_name;     /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
-                                 that exist has its plural (base/plural.h). NULL: no rows */
-    const char *id_name;      /* of the id in the JSON; NULL: "id" */
-    const char *topic;        /* of its events; NULL: it has none */
-    const char *history;      /* each put is also appended to fb:{f}:HISTORY:ID; NULL: it is not */
-    unsigned history_at;      /* then: the field that says when, which never goes back */
-    const fb_field_t *fields; /* those that are stored, in the order of the JSON */
+    const char *name;     /* label of the metrics */
+    const char *row_name; /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
+                             that exist has its plural (base/plural.h). NULL: no rows */
+    const char *id_name;  /* of the id in the JSON; NULL: "id" */
+    const char *topic;    /* of its events; NULL: it has none */
+    const char *history;  /* each put is also appended to fb:{f}:HISTORY:ID; NULL: it is not */
+    unsigned history_at;  /* then: the field that says when, which never goes back */
+    const char *queue;    /* the stream fb:{f}:QUEUE that fb_change_queue appends ids to; NULL */
+    /* Which rows FB_PARENT indexes; NULL: all. A function of the row alone. */
+    bool (*holds)(const fb_row_t *row);
+    const fb_archive_t *archive; /* NULL: its rows are never archived */
+    const fb_field_t *fields;    /* those that are stored, in the order of the JSON */
     unsigned field_count;
     const fb_field_t *computed; /* those that a view works out */
     unsigned computed_count;

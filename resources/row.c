@@ -48,6 +48,19 @@ static fb_slice_t text_at(const char *at)
     return (fb_slice_t){at + 1, (size_t)(end - at - 1)};
 }
 
+/* A string ends at the first quote that is not escaped, an array at its bracket. */
+static fb_slice_t json_at(const char *at)
+{
+    const char *end = at + 1;
+    if (*at == '[')
+        return (fb_slice_t){at, (size_t)((const char *)rawmemchr(at, ']') + 1 - at)};
+    if (*at != '"')
+        return plain_text(at);
+    while (*end != '"')
+        end += *end == '\\' ? 2 : 1;
+    return (fb_slice_t){at, (size_t)(end + 1 - at)};
+}
+
 static int two_digits(const char *at)
 {
     return (at[0] - '0') * 10 + at[1] - '0';
@@ -66,12 +79,16 @@ fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned 
     size_t place =
         is_wide(row) ? wide_numbers(row)[LENGTHS_WIDE + field] : narrow_places(row)[field];
     const char *at = (const char *)row + place;
-    fb_value_t value = {.given = true, .null = *at == 'n'};
+    fb_value_t value = {.given = true, .null = place == 0 || *at == 'n'};
     if (value.null)
         return value;
     switch (fields[field].kind) {
     case FB_KIND_TEXT:
         value.text = text_at(at);
+        break;
+    case FB_KIND_NUMBERS:
+    case FB_KIND_KEY:
+        value.text = json_at(at);
         break;
     case FB_KIND_BOOLEAN:
         value.number = *at == 't';
@@ -91,7 +108,8 @@ fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned 
 
 /* --- making ------------------------------------------------------------------------------ */
 
-/* The JSON, and behind it the copies; the places are counted from the JSON's beginning. */
+/* The JSON, and behind it the copies; the places are counted from the JSON's beginning,
+ * 0 where there is none. */
 typedef struct {
     fb_buffer_t bytes;
     size_t head, tail;
@@ -102,6 +120,8 @@ typedef struct {
 static void put_member(draft_t *draft, const fb_field_t *field, const fb_value_t *value, unsigned f)
 {
     fb_buffer_t *bytes = &draft->bytes;
+    if (value->null && (field->flags & FB_OMITTED))
+        return;
     fb_buffer_put_literal(bytes, ",\"");
     fb_buffer_put_text(bytes, field->name);
     fb_buffer_put_literal(bytes, "\":");
@@ -153,7 +173,7 @@ static void put_lengths_and_places(fb_row_t *row, const draft_t *draft, unsigned
         row->json_head = (uint16_t)draft->head;
         row->json_tail = (uint16_t)draft->tail;
         for (unsigned f = 0; f < count; f++)
-            places[f] = (uint16_t)(base + draft->places[f]);
+            places[f] = draft->places[f] ? (uint16_t)(base + draft->places[f]) : 0;
         return;
     }
     uint32_t *numbers = (uint32_t *)(void *)(row + 1);
@@ -161,7 +181,7 @@ static void put_lengths_and_places(fb_row_t *row, const draft_t *draft, unsigned
     numbers[0] = (uint32_t)draft->head;
     numbers[1] = (uint32_t)draft->tail;
     for (unsigned f = 0; f < count; f++)
-        numbers[LENGTHS_WIDE + f] = (uint32_t)(base + draft->places[f]);
+        numbers[LENGTHS_WIDE + f] = draft->places[f] ? (uint32_t)(base + draft->places[f]) : 0;
 }
 
 const fb_row_t *fb_row_create(fb_build_t *build, const char *id_name, const fb_field_t *fields,

@@ -17,6 +17,8 @@
  *
  *     [ '\' | its length, 4 bytes | text ]
  *
+ * The place of a value that the JSON leaves out (FB_OMITTED) is 0.
+ *
  * Places are of 16 bits. In a row that is too long for them all of them, and before them the
  * lengths of head and tail, are of 32 bits; then `json_head` is FB_ROW_WIDE. */
 #define FB_ROW_WIDE UINT16_MAX

@@ -40,6 +40,11 @@ const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigne
     return fb_table_get(&snapshot->families[family].indexes[field].children, parent);
 }
 
+const fb_bitmap_t *fb_snapshot_given(const fb_snapshot_t *snapshot, unsigned family, unsigned field)
+{
+    return &snapshot->families[family].indexes[field].given;
+}
+
 const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane, fb_day_t day)
 {
     const fb_plane_day_t *found = fb_table_get(&snapshot->planes[plane], (uint32_t)day);

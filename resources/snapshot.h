@@ -31,7 +31,8 @@ typedef struct {
     fb_facet_t entries[]; /* in the order of their appearance */
 } fb_facets_t;
 
-/* FB_PARENT: the rows that belong to one row of another family. */
+/* FB_PARENT: the rows that belong to one row of another family; of FB_KIND_NUMBERS, to one of
+ * several. Where the resource says which rows it holds on to (`holds`), only those. */
 typedef struct {
     uint64_t changed;
     uint32_t count;
@@ -43,6 +44,7 @@ typedef union {
     fb_map_t unique;
     const fb_facets_t *facets; /* NULL: none yet */
     fb_table_t children;       /* parent id -> fb_children_t */
+    fb_bitmap_t given;         /* FB_GIVEN: the rows that have a value */
 } fb_index_t;
 
 typedef struct {
@@ -64,6 +66,8 @@ typedef struct {
 typedef struct {
     const char *const *machine_types;
     unsigned machine_type_count;
+    uint64_t orders_pending_max;   /* orders that wait; 0: FB_ORDERS_PENDING_DEFAULT */
+    uint64_t idempotency_keys_max; /* keys that are remembered; 0: FB_IDEMPOTENCY_KEYS_DEFAULT */
 } fb_rules_t;
 
 typedef struct fb_snapshot {
@@ -96,6 +100,9 @@ const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned fam
 /* The rows whose FB_PARENT field is `parent`; NULL where there never were any. */
 const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigned family,
                                           unsigned field, uint32_t parent);
+/* The rows whose FB_GIVEN field is not null. */
+const fb_bitmap_t *fb_snapshot_given(const fb_snapshot_t *snapshot, unsigned family,
+                                     unsigned field);
 /* The bitmap of a day; NULL where it never had a bit. */
 const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane,
                                    fb_day_t day);

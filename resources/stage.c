@@ -210,6 +210,11 @@ void fb_stage_apply_part(fb_stage_t *stage, const fb_change_t *part)
         case FB_OP_DAYS:
             apply_days(stage, op);
             break;
+        case FB_OP_ARCHIVE:
+            delete_row(stage, op->subject, op->id);
+            break;
+        case FB_OP_QUEUE:
+            break;
         }
     }
 }

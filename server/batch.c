@@ -96,7 +96,7 @@ static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, cons
     fb_error_t error = {0};
     fb_assert(command->shows->render(snapshot, &args, &write->body, &error) == FB_OK);
     fb_etag(fb_buffer_slice(&write->body), write->etag);
-    if (command->answer == FB_ANSWER_CREATED)
+    if (command->answer == FB_ANSWER_CREATED || command->answer == FB_ANSWER_ACCEPTED)
         fb_registry_put_path(&write->location, command->shows->path, plan->ids);
 }
 

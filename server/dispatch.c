@@ -69,6 +69,7 @@ static void answer_from_snapshot(fb_exchange_t *exchange, const fb_route_t *rout
 static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
 {
     switch (route->view->source) {
+    case FB_SOURCE_POSTED: /* not yet */
     case FB_SOURCE_SNAPSHOT:
         answer_from_snapshot(exchange, route);
         break;

@@ -29,7 +29,7 @@ typedef struct fb_write {
     void *context;                           /* of on_done */
     /* the answer */
     fb_buffer_t body;     /* what the command shows, at the write's own revision */
-    fb_buffer_t location; /* FB_ANSWER_CREATED: the path of the thing */
+    fb_buffer_t location; /* FB_ANSWER_CREATED, _ACCEPTED: the path of the thing */
     char etag[FB_ETAG_BYTES + 1];
     uint32_t ids[FB_PATH_IDS_MAX]; /* those of the path of what it shows */
     fb_position_t position;        /* the write's own revision; where it failed, the one it saw */

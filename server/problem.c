@@ -11,6 +11,8 @@ fb_status_t fb_status_of_success(fb_success_t success)
         return (fb_status_t){200, "OK"};
     case FB_SUCCESS_CREATED:
         return (fb_status_t){201, "Created"};
+    case FB_SUCCESS_ACCEPTED:
+        return (fb_status_t){202, "Accepted"};
     case FB_SUCCESS_EMPTY:
         return (fb_status_t){204, "No Content"};
     case FB_SUCCESS_NOT_MODIFIED:
@@ -57,6 +59,7 @@ fb_status_t fb_status_of_code(fb_code_t code)
     case FB_STALE:
     case FB_TRIMMED:
     case FB_DIVERGED:
+    case FB_ARCHIVED:
     case FB_IN_USE:
     case FB_CONFIG:
     case FB_IO:

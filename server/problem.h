@@ -14,6 +14,7 @@ typedef struct {
 typedef enum {
     FB_SUCCESS_OK,
     FB_SUCCESS_CREATED,
+    FB_SUCCESS_ACCEPTED,
     FB_SUCCESS_EMPTY,
     FB_SUCCESS_NOT_MODIFIED
 } fb_success_t;

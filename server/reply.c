@@ -380,12 +380,15 @@ static h2o_iovec_t position_text(h2o_req_t *req, const fb_position_t *position)
 void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
 {
     h2o_req_t *req = exchange->req;
+    static const fb_success_t successes[] = {
+        [FB_ANSWER_CREATED] = FB_SUCCESS_CREATED, [FB_ANSWER_ACCEPTED] = FB_SUCCESS_ACCEPTED,
+        [FB_ANSWER_SHOWN] = FB_SUCCESS_OK,        [FB_ANSWER_EMPTY] = FB_SUCCESS_EMPTY,
+        [FB_ANSWER_RESULTS] = FB_SUCCESS_OK,
+    };
     fb_answer_t answer = write->command->answer;
-    begin(exchange, fb_status_of_success(answer == FB_ANSWER_CREATED ? FB_SUCCESS_CREATED
-                                         : answer == FB_ANSWER_EMPTY ? FB_SUCCESS_EMPTY
-                                                                     : FB_SUCCESS_OK));
+    begin(exchange, fb_status_of_success(successes[answer]));
     add(req, &name_revision, position_text(req, &write->position));
-    if (answer == FB_ANSWER_CREATED)
+    if (write->location.len > 0)
         add(req, &H2O_TOKEN_LOCATION->buf, pool_body(req, &write->location));
     if (answer == FB_ANSWER_EMPTY) {
         finish(exchange, h2o_iovec_init(NULL, 0));

@@ -59,7 +59,8 @@ static fb_code_t open_redis(fb_verifier_t *verifier, const fb_options_t *options
         .timeout_ms = (unsigned)options->redis_timeout_ms,
         .log_length = options->redis_log_length,
     };
-    verifier->rules = (fb_rules_t){(const char *const *)options->types, options->type_count};
+    verifier->rules = (fb_rules_t){.machine_types = (const char *const *)options->types,
+                                   .machine_type_count = options->type_count};
     fb_code_t code = redis_url(options, url, error);
     if (code == FB_OK)
         code = fb_store_redis_create(&store_options, &verifier->log, error);

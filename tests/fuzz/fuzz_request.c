@@ -12,7 +12,7 @@
 #define TODAY ((fb_day_t)20778)
 
 static const char *const types[] = {"crane", "pump"};
-static const fb_rules_t rules = {types, FB_COUNT(types)};
+static const fb_rules_t rules = {.machine_types = types, .machine_type_count = FB_COUNT(types)};
 
 /* Everything about one request that is not the fleet. */
 typedef struct {

@@ -15,7 +15,8 @@
 #define NOON  ((fb_instant_t)TODAY * 86400000 + 43200000)
 
 static const char *const fleet_types[] = {"excavator", "crane", "dumper"};
-static const fb_rules_t fleet_rules = {fleet_types, FB_COUNT(fleet_types)};
+static const fb_rules_t fleet_rules = {.machine_types = fleet_types,
+                                       .machine_type_count = FB_COUNT(fleet_types)};
 
 #define assert_text(slice, expected)                                                               \
     do {                                                                                           \

@@ -109,7 +109,7 @@ static void load_half(fb_stage_t *stage, const fb_snapshot_t *source, uint32_t h
 /* A load in this order of halves; another process would have another seed, date and serial. */
 static uint64_t sum_of_load(const fb_snapshot_t *source, const uint32_t *halves, size_t count)
 {
-    static const fb_rules_t other_rules = {fleet_types, 1};
+    static const fb_rules_t other_rules = {.machine_types = fleet_types, .machine_type_count = 1};
     fb_snapshot_t *first = fb_snapshot_create(&other_rules, 0xC0FFEE, TODAY + 3);
     fb_stage_t *stage = fb_stage_begin(first);
     for (size_t i = 0; i < count; i++)

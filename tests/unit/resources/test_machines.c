@@ -101,7 +101,7 @@ static void an_unknown_type_is_answered_with_the_known_ones(void **state)
 static void a_type_that_machines_have_stays_known(void **state)
 {
     fleet_t *fleet = *state;
-    const fb_rules_t fewer = {fleet_types, 1};
+    const fb_rules_t fewer = {.machine_types = fleet_types, .machine_type_count = 1};
     must_write(fleet->stage, "POST", "/v1/machines", CRANE);
     fb_snapshot_t later = *fleet->view;
     fb_error_t error = {0};
