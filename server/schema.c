@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/schema.h"
 
-#include "base/plural.h"
+#include "base/set_name.h"
 
 void fb_schema_family(const fb_resource_t *resource, fb_schema_names_t *names,
                       fb_store_family_t *family)
 {
     for (unsigned f = 0; f < resource->field_count; f++)
         names->fields[f] = resource->fields[f].name;
-    fb_plural(resource->row_name, names->set_name, sizeof(names->set_name));
+    fb_set_name(resource->row_name, names->set_name, sizeof(names->set_name));
     *family = (fb_store_family_t){
         .row_name = resource->row_name,
         .set_name = names->set_name,
