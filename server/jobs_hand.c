@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "resources/orders.h"
+#include "server/history_times.h"
 #include "server/jobs_internal.h"
 
 unsigned fb_jobs_room(const fb_jobs_t *jobs)
@@ -19,12 +20,24 @@ static void note_in_hand(fb_jobs_t *jobs, int more)
     fb_count_set(&jobs->state.in_hand, jobs->in_hand);
 }
 
-/* Is another entry of the order in hand? */
-static bool has_order(const fb_jobs_t *jobs, uint32_t id)
+/* Another job of the order in hand; NULL: there is none. */
+static const fb_job_t *find_order(const fb_jobs_t *jobs, uint32_t id)
 {
     for (unsigned i = 0; i < jobs->config.workers; i++) {
         const fb_job_t *job = &jobs->hand[i];
-        if (job->state != FB_JOB_NONE && job->state != FB_JOB_ENDED && job->entry.id == id)
+        if (job->state != FB_JOB_NONE && job->entry.id == id)
+            return job;
+    }
+    return NULL;
+}
+
+/* After a lost connection the queue gives once more what we have. */
+static bool is_known(const fb_jobs_t *jobs, const fb_job_t *other, const fb_queue_job_t *entry)
+{
+    if (other != NULL && fb_history_mark_equal(other->entry.mark, entry->mark))
+        return true;
+    for (size_t i = 0; i < jobs->ended_count; i++) {
+        if (fb_history_mark_equal(jobs->ended[i].mark, entry->mark))
             return true;
     }
     return false;
@@ -35,14 +48,17 @@ void fb_jobs_add(fb_jobs_t *jobs, const fb_queue_job_t *entries, size_t count)
     unsigned place = 0;
     fb_assert(count <= fb_jobs_room(jobs));
     for (size_t i = 0; i < count; i++) {
-        /* A second entry says nothing new; the first one stays with whoever has it. */
-        bool is_double = has_order(jobs, entries[i].id);
+        const fb_job_t *other = find_order(jobs, entries[i].id);
+        if (is_known(jobs, other, &entries[i]))
+            continue;
         while (jobs->hand[place].state != FB_JOB_NONE)
             place++;
-        jobs->hand[place] = (fb_job_t){
-            .entry = entries[i], .state = is_double ? FB_JOB_ENDED : FB_JOB_NEW, .is_to_see = true};
+        /* A second entry of an order says nothing new. */
+        jobs->hand[place] = (fb_job_t){.entry = entries[i],
+                                       .state = other != NULL ? FB_JOB_ENDED : FB_JOB_NEW,
+                                       .is_to_see = true};
+        note_in_hand(jobs, 1);
     }
-    note_in_hand(jobs, (int)count);
 }
 
 /* --- looking ----------------------------------------------------------------------------- */
