@@ -86,6 +86,8 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
         if (!fb_etag_matches(fb_slice(write->if_match), etag, false))
             code = fb_fail(error, FB_PRECONDITION_FAILED,
                            "If-Match names another state than the current one, %s", etag);
+    } else if (code == FB_ARCHIVED) {
+        code = FB_OK; /* it does not change any more, which the plan says */
     }
     fb_buffer_dispose(&body);
     return code;
