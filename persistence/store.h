@@ -18,7 +18,8 @@
  *     ["days", "booked", [7, 9], "2026-11-21", 10, 1]               the same of several
  *     ["archive", "order", [7, 9]]                                  the rows stay, but a load does
  *                                                                   not bring them (one id, or an
- *                                                                   array) until they are put again
+ *                                                                   array) until they are put
+ * again; the ids count as used
  *     ["queue", "orders", 7]                                        the id goes into that queue
  *
  * All values of a row are texts, and it has at least one field; with a history, at most
@@ -123,8 +124,8 @@ typedef struct {
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
-    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always the plural of the
-     * row_name (base/plural.h), for an operation carries the row_name alone. */
+    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always as
+     * base/set_name.h makes it of the row_name, for an operation carries the row_name alone. */
     const char *set_name;
     const char *const *fields;
     size_t field_count;
@@ -191,15 +192,17 @@ typedef struct {
                       fb_code_t (*on_row)(void *context, uint32_t id, const fb_slice_t *texts,
                                           fb_error_t *error),
                       void *context, fb_error_t *error);
-    /* Jobs that nobody has, oldest first: at most `max`, into `jobs`. They are the consumer's until
-     * they are done. Also a sign that the consumer lives. Does not wait for any. */
+    /* Jobs that nobody has, oldest first: at most `max` (1 to FB_QUEUE_PAGE_MAX), into `jobs`. They
+     * are the consumer's until they are done. Also a sign that the consumer lives. Does not wait
+     * for any. After the store has lost its connection, and with it perhaps an answer, those come
+     * first that the consumer has already: so the same job may come twice. */
     fb_code_t (*queue_take)(fb_store_t *store, const fb_queue_t *queue, size_t max,
                             fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
     /* As queue_take, jobs of consumers that have given no sign for `idle_ms`; a consumer without
-     * a sign and without a job is forgotten. */
+     * a sign and without a job is forgotten. The consumer has given a sign by this, too. */
     fb_code_t (*queue_claim)(fb_store_t *store, const fb_queue_t *queue, uint64_t idle_ms,
                              size_t max, fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
-    /* They leave the queue, whoever has them. */
+    /* They leave the queue, whoever has them: at most FB_QUEUE_PAGE_MAX. */
     fb_code_t (*queue_done)(fb_store_t *store, const fb_queue_t *queue, const fb_queue_job_t *jobs,
                             size_t count, fb_error_t *error);
     /* The consumer goes: what it has not done goes into the queue again, for the others. */

@@ -37,7 +37,7 @@ fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
     bool fresh;
     fb_code_t code = fb_redis_link_open(self->link, &fresh, error);
     if (fresh)
-        self->has_library = false;
+        self->has_library = self->has_queues = false;
     return code;
 }
 
@@ -48,14 +48,14 @@ static void random_epoch(char epoch[FB_EPOCH_BYTES + 1])
     snprintf(epoch, FB_EPOCH_BYTES + 1, "%08x", number);
 }
 
-/* Calls fleetbit_begin_epoch_2: `ended` and `run` as commit.lua says. `*reply` is the head. */
+/* Calls fleetbit_begin_epoch_3: `ended` and `run` as commit.lua says. `*reply` is the head. */
 static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_slice_t run,
                                   redisReply **reply, fb_error_t *error)
 {
     char epoch[FB_EPOCH_BYTES + 1];
     random_epoch(epoch);
     fb_slice_t words[] = {FB_SLICE("FCALL"),
-                          FB_SLICE("fleetbit_begin_epoch_2"),
+                          FB_SLICE("fleetbit_begin_epoch_3"),
                           FB_SLICE("1"),
                           fb_slice(self->head_key),
                           fb_slice(ended),
@@ -69,11 +69,10 @@ static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_
     return code;
 }
 
-static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
+fb_code_t fb_store_redis_load_library(fb_store_redis_t *self, fb_slice_t library, fb_error_t *error)
 {
     redisReply *reply = NULL;
-    fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"),
-                          fb_embedded_commit_lua()};
+    fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"), library};
     fb_redis_link_append(self->link, words, 4);
     fb_code_t code = fb_redis_link_flush(self->link, error);
     if (code == FB_OK)
@@ -126,7 +125,7 @@ static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
     fb_code_t code = fb_store_redis_open(self, error);
     if (code != FB_OK || self->has_library)
         return code;
-    code = load_library(self, error);
+    code = fb_store_redis_load_library(self, fb_embedded_commit_lua(), error);
     if (code == FB_OK)
         code = begin_run(self, error);
     self->has_library = code == FB_OK;
@@ -218,7 +217,7 @@ static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_
     fb_code_t code = open_for_call(self, error);
     if (code == FB_OK) {
         fb_slice_t init[] = {FB_SLICE("FCALL"),
-                             FB_SLICE("fleetbit_init_2"),
+                             FB_SLICE("fleetbit_init_3"),
                              FB_SLICE("1"),
                              fb_slice(self->head_key),
                              FB_SLICE(STR(FB_SCHEMA_VERSION)),
@@ -283,7 +282,7 @@ static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
         snprintf(texts[i], sizeof(texts[i]), "%llu", (unsigned long long)numbers[i]);
     fb_slice_t *words = fb_alloc((HEAD_OF_COMMIT + 4 * count) * sizeof(*words));
     words[0] = FB_SLICE("FCALL");
-    words[1] = FB_SLICE("fleetbit_commit_2");
+    words[1] = FB_SLICE("fleetbit_commit_3");
     words[2] = FB_SLICE("1");
     words[3] = fb_slice(self->head_key);
     words[4] = FB_SLICE(STR(FB_SCHEMA_VERSION));
@@ -551,6 +550,12 @@ static const fb_store_vtable_t redis_vtable = {
     .begin_epoch = redis_begin_epoch,
     .load = fb_store_redis_load,
     .history = fb_store_redis_history,
+    .rows = fb_store_redis_rows,
+    .queue_take = fb_store_redis_queue_take,
+    .queue_claim = fb_store_redis_queue_claim,
+    .queue_done = fb_store_redis_queue_done,
+    .queue_leave = fb_store_redis_queue_leave,
+    .queue_info = fb_store_redis_queue_info,
     .durability = fb_store_redis_durability,
     .log_length = fb_store_redis_log_length,
     .destroy = redis_destroy,
