@@ -231,6 +231,7 @@ fb_code_t fb_args_item(const fb_args_t *args, unsigned index, fb_args_t *item, f
     fb_assert(index < items->count);
     memcpy(item->ids, args->ids, sizeof(item->ids));
     item->id_count = args->id_count;
+    item->family = args->family;
     item->now = args->now;
     if (!items->is_wrong[index]) {
         memcpy(item->values, items->values + (size_t)index * items->field_count, bytes);

@@ -75,13 +75,14 @@ static const fb_view_t views[] = {
 
 static const fb_command_t commands[] = {
     {"POST", "/v1/factories", "creates a factory", fields, FB_COUNT(fields), FB_BODY_NEW,
-     FB_ANSWER_CREATED, &views[1], &views[0], fb_plain_create, read_body},
+     FB_ANSWER_CREATED, &views[1], &views[0], fb_plain_create},
 };
 
 const fb_resource_t fb_factories = {
     .name = "factories",
     .row_name = "factory",
     .noun = "Factory",
+    .read_body = read_body,
     .topic = "factory",
     .fields = fields,
     .field_count = FB_COUNT(fields),

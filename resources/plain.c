@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "resources/plain.h"
 
-#include "base/plural.h"
+#include "base/set_name.h"
 #include "resources/cursor.h"
 #include "resources/listing.h"
 #include "resources/registry.h"
+
+#define NAME_BYTES 64 /* of a set of rows */
 
 const fb_field_t fb_plain_query[FB_PLAIN_QUERY_COUNT] = {
     [FB_PLAIN_LIMIT] = {"limit", "the most of them on a page; 1,000 if not given", 1,
@@ -18,14 +20,14 @@ fb_code_t fb_plain_list(const fb_snapshot_t *snapshot, const fb_args_t *args, fb
     const fb_resource_t *resource = fb_registry_resource(args->family);
     const fb_bitmap_filter_t filter = {.all = &snapshot->families[args->family].exists};
     fb_args_t asked = *args;
-    char name[FB_PLAIN_NAME_BYTES];
+    char name[NAME_BYTES];
     fb_page_t page;
     if (!asked.values[FB_PLAIN_LIMIT].given)
         asked.values[FB_PLAIN_LIMIT] = (fb_value_t){.given = true, .number = FB_PAGE_ROWS_MAX};
     if (fb_page_find(snapshot, args->family, &filter, &resource->views[0], &asked, false, &page,
                      error) != FB_OK)
         return error->code;
-    fb_plural(resource->row_name, name, sizeof(name));
+    fb_set_name(resource->row_name, name, sizeof(name));
     fb_buffer_reserve(body, page.bytes);
     fb_buffer_put_char(body, '{');
     fb_page_put(snapshot, &page, name, body);

@@ -87,8 +87,7 @@ typedef struct {
 static fb_code_t read_body(const h2o_req_t *req, size_t body_bytes_max, const fb_route_t *route,
                            const body_table_t *table, fb_args_t *args, fb_error_t *error)
 {
-    memcpy(args->ids, route->ids, sizeof(args->ids));
-    args->id_count = route->id_count;
+    fb_registry_begin_args(route, args);
     if (req->entity.len > body_bytes_max)
         return fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes, this one %zu",
                        body_bytes_max, req->entity.len);
@@ -101,6 +100,8 @@ static fb_code_t read_body(const h2o_req_t *req, size_t body_bytes_max, const fb
     if (code != FB_OK)
         return code;
     const fb_resource_t *resource = route->resource;
+    if (resource->read_body != NULL)
+        return resource->read_body(args, slice_of(req->entity), error);
     return fb_args_read_body(args, table->fields, table->count, resource->computed,
                              resource->computed_count, table->mode, slice_of(req->entity), error);
 }
@@ -305,6 +306,7 @@ static void answer_thing(fb_exchange_t *exchange, const fb_route_t *route)
 {
     const void *thing = route->view != NULL ? (const void *)route->view : route->command;
     exchange->route = fb_metrics_route(thing);
+    exchange->noun = route->resource->noun;
     if (exchange->loop->snapshot == NULL)
         fb_parking_await_first(exchange);
     else if (route->view != NULL)

@@ -463,9 +463,9 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
     unsigned retry_after_s = fb_problem_retry_after_s(error->code);
-    fb_problem_put(&body, error, exchange->id);
+    fb_problem_put(&body, error, exchange->noun, exchange->id);
     note_failure(exchange, error);
-    begin(exchange, fb_status_of_code(error->code));
+    begin(exchange, fb_status_of(error, exchange->noun));
     add_revision(exchange);
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_problem);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
@@ -481,9 +481,9 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    fb_status_t status = fb_status_of_code(error->code);
+    fb_status_t status = fb_status_of(error, exchange->noun);
     req->res.headers = (h2o_headers_t){0};
-    fb_problem_put(&body, error, exchange->id);
+    fb_problem_put(&body, error, exchange->noun, exchange->id);
     fb_buffer_put_char(&body, '\0');
     note_failure(exchange, error);
     begin(exchange, status);
