@@ -68,15 +68,6 @@ static void read_body(const char *name)
     fclose(file);
 }
 
-static long number(const char *text, long max)
-{
-    char *end;
-    long value = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || value < 0 || value > max)
-        yardstick_fail("no number, or one out of range", text);
-    return value;
-}
-
 static void read_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -90,11 +81,11 @@ static void read_arguments(int argc, char **argv)
     };
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'l')
-            answer.port = (unsigned)number(optarg, 65535);
+            answer.port = (unsigned)yardstick_number(optarg, 65535);
         else if (option == 'n')
             answer.server = optarg;
         else if (option == 's')
-            answer.status = (int)number(optarg, 999);
+            answer.status = (int)yardstick_number(optarg, 999);
         else if (option == 'r')
             answer.reason = optarg;
         else if (option == 'h')

@@ -166,13 +166,13 @@ int main(int argc, char **argv)
     unsigned port = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'l')
-            port = (unsigned)strtoul(optarg, NULL, 10);
+            port = (unsigned)yardstick_number(optarg, 65535);
         else if (option == 'a')
             read_answer(optarg);
         else
             exit(2);
     }
-    if (optind < argc || answer.bytes == NULL || port > 65535)
+    if (optind < argc || answer.bytes == NULL)
         yardstick_fail("usage", "limit --listen PORT --answer FILE");
     struct epoll_event events[EVENTS_MAX];
     struct epoll_event accepting = {.events = EPOLLIN, .data.ptr = NULL};

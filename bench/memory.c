@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/yardstick.h"
+
 #define PAGE_BYTES 1024 /* of a bitmap */
 
 static uint64_t cpu_ns(void)
@@ -33,10 +35,8 @@ static uint64_t next_random(uint64_t *state)
 static char *allocate(size_t bytes, char content)
 {
     char *area = malloc(bytes);
-    if (area == NULL) {
-        fprintf(stderr, "memory: there are no %zu bytes\n", bytes);
-        exit(1);
-    }
+    if (area == NULL)
+        yardstick_fail("cannot allocate", strerror(errno));
     memset(area, content, bytes); /* so that all of its pages are there */
     return area;
 }
@@ -53,9 +53,9 @@ int main(int argc, char **argv)
     double seconds = 1;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (option == 'p')
-            pool_bytes = strtoull(optarg, NULL, 10);
+            pool_bytes = yardstick_number(optarg, SIZE_MAX);
         else if (option == 'c')
-            copy_bytes = strtoull(optarg, NULL, 10);
+            copy_bytes = yardstick_number(optarg, SIZE_MAX);
         else if (option == 's')
             seconds = strtod(optarg, NULL);
         else

@@ -72,7 +72,8 @@ static double resident_bytes(void)
 static int connect_to_server(int buffer)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(options.port)),
+                                  .sin_port =
+                                      htons((uint16_t)yardstick_number(options.port, 65535)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     if (fd < 0)
@@ -225,17 +226,16 @@ static void read_options(int argc, char **argv)
     };
     int found;
     while ((found = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        unsigned number = found != '?' ? (unsigned)atoi(optarg) : 0;
         if (found == 'p')
             options.port = optarg;
         else if (found == 'c')
-            options.count = number;
+            options.count = (unsigned)yardstick_number(optarg, UINT32_MAX);
         else if (found == 's')
-            options.stalled = number;
+            options.stalled = (unsigned)yardstick_number(optarg, UINT32_MAX);
         else if (found == 'r')
-            options.rounds = number;
+            options.rounds = (unsigned)yardstick_number(optarg, UINT32_MAX);
         else if (found == 'w')
-            options.pause_ms = number;
+            options.pause_ms = (unsigned)yardstick_number(optarg, UINT32_MAX);
         else if (found == 'i')
             options.pid = optarg;
         else

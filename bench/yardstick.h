@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What the yardsticks that listen have in common. */
+/* What the yardsticks have in common. */
 #define YARDSTICK_BACKLOG 1024
 
 /* Ends the program, which says its name and what went wrong. */
@@ -16,6 +16,17 @@ static inline void yardstick_fail(const char *what, const char *name)
 {
     fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, name);
     exit(1);
+}
+
+/* A whole number of an argument, 0 to `max`. */
+static inline unsigned long long yardstick_number(const char *text, unsigned long long max)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > max)
+        yardstick_fail("no number, or one out of range", text);
+    return value;
 }
 
 /* A socket that listens at 127.0.0.1 (port 0: any free one), which it says on stdout. */

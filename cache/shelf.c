@@ -34,10 +34,14 @@
  *    sees the 0; or it has looked before, and then its last store of `current` happened before the
  *    reader's first load: that reader loads the current entry or a later one, which are never
  *    among those that may be freed.
+ * 5. A visitor that has left has no older number either. It visits under the lock, as a new reader
+ *    comes (4): the writer looks later and sees its pin, or has looked before, and what the visitor
+ *    loads is not among those that may be freed. Its leaving is a store as in 2.
  *
  * So neither side needs sequential consistency, and a take has no lock and no read-modify-write. */
 
 #define CACHE_LINE_BYTES 64
+#define NOTHING          UINT64_MAX /* the pin of a visitor that has left */
 
 /* A snapshot with its number. Readers see the first two fields, which no one changes once it is
  * published; the others are the writer's. */
@@ -53,7 +57,8 @@ typedef struct entry {
 struct fb_reader {
     alignas(CACHE_LINE_BYTES) atomic_uint_fast64_t pin;
     fb_shelf_t *shelf;
-    bool used; /* under the shelf's lock */
+    bool used; /* under the shelf's lock, as what follows */
+    bool is_visitor;
 };
 
 struct fb_shelf {
@@ -97,19 +102,9 @@ fb_shelf_t *fb_shelf_create(void)
     for (size_t i = 0; i < FB_SHELF_READERS_MAX; i++) {
         atomic_init(&shelf->readers[i].pin, 0);
         shelf->readers[i].shelf = shelf;
-        shelf->readers[i].used = false;
+        shelf->readers[i].used = shelf->readers[i].is_visitor = false;
     }
     return shelf;
-}
-
-void fb_shelf_destroy(fb_shelf_t **shelf)
-{
-    fb_assert(fb_shelf_reached(*shelf) == UINT64_MAX);
-    fb_assert(fb_shelf_reclaim(*shelf) == 0);
-    entry_destroy((*shelf)->oldest);
-    fb_assert(pthread_mutex_destroy(&(*shelf)->lock) == 0);
-    free(*shelf);
-    *shelf = NULL;
 }
 
 static void lock(const fb_shelf_t *shelf)
@@ -122,7 +117,34 @@ static void unlock(const fb_shelf_t *shelf)
     fb_assert(pthread_mutex_unlock((pthread_mutex_t *)&shelf->lock) == 0);
 }
 
-fb_reader_t *fb_shelf_reader_create(fb_shelf_t *shelf)
+/* Of all readers, or of those that are waited for. */
+static uint64_t least_pin(const fb_shelf_t *shelf, bool with_visitors)
+{
+    uint64_t least = UINT64_MAX;
+    lock(shelf);
+    for (size_t i = 0; i < FB_SHELF_READERS_MAX; i++) {
+        const fb_reader_t *reader = &shelf->readers[i];
+        if (!reader->used || (reader->is_visitor && !with_visitors))
+            continue;
+        uint64_t pin = atomic_load_explicit(&reader->pin, memory_order_acquire);
+        if (pin < least)
+            least = pin;
+    }
+    unlock(shelf);
+    return least;
+}
+
+void fb_shelf_destroy(fb_shelf_t **shelf)
+{
+    fb_assert(least_pin(*shelf, true) == UINT64_MAX);
+    fb_assert(fb_shelf_reclaim(*shelf) == 0);
+    entry_destroy((*shelf)->oldest);
+    fb_assert(pthread_mutex_destroy(&(*shelf)->lock) == 0);
+    free(*shelf);
+    *shelf = NULL;
+}
+
+static fb_reader_t *reader_create(fb_shelf_t *shelf, bool is_visitor)
 {
     fb_reader_t *reader = NULL;
     lock(shelf);
@@ -132,10 +154,21 @@ fb_reader_t *fb_shelf_reader_create(fb_shelf_t *shelf)
     }
     if (reader != NULL) {
         reader->used = true;
-        atomic_store_explicit(&reader->pin, 0, memory_order_relaxed);
+        reader->is_visitor = is_visitor;
+        atomic_store_explicit(&reader->pin, is_visitor ? NOTHING : 0, memory_order_relaxed);
     }
     unlock(shelf);
     return reader;
+}
+
+fb_reader_t *fb_shelf_reader_create(fb_shelf_t *shelf)
+{
+    return reader_create(shelf, false);
+}
+
+fb_reader_t *fb_shelf_visitor_create(fb_shelf_t *shelf)
+{
+    return reader_create(shelf, true);
 }
 
 void fb_shelf_reader_destroy(fb_reader_t **reader)
@@ -174,25 +207,27 @@ const void *fb_shelf_take(fb_reader_t *reader)
     return snapshot;
 }
 
+const void *fb_shelf_visit(fb_reader_t *visitor)
+{
+    lock(visitor->shelf);
+    const void *snapshot = fb_shelf_take(visitor);
+    unlock(visitor->shelf);
+    return snapshot;
+}
+
+void fb_shelf_leave(fb_reader_t *visitor)
+{
+    atomic_store_explicit(&visitor->pin, NOTHING, memory_order_release);
+}
+
 uint64_t fb_shelf_reached(const fb_shelf_t *shelf)
 {
-    uint64_t least = UINT64_MAX;
-    lock(shelf);
-    for (size_t i = 0; i < FB_SHELF_READERS_MAX; i++) {
-        const fb_reader_t *reader = &shelf->readers[i];
-        if (!reader->used)
-            continue;
-        uint64_t pin = atomic_load_explicit(&reader->pin, memory_order_acquire);
-        if (pin < least)
-            least = pin;
-    }
-    unlock(shelf);
-    return least;
+    return least_pin(shelf, false);
 }
 
 size_t fb_shelf_reclaim(fb_shelf_t *shelf)
 {
-    uint64_t reached = fb_shelf_reached(shelf);
+    uint64_t reached = least_pin(shelf, true);
     while (shelf->oldest->next != NULL && shelf->oldest->number < reached) {
         entry_t *entry = shelf->oldest;
         shelf->oldest = entry->next;

@@ -1,17 +1,20 @@
-#!lua name=fleetbit_2
+#!lua name=fleetbit_3
 -- SPDX-License-Identifier: MIT
 --
 -- The one way in which a fleet changes: fleetbit loads this library into Redis when it connects.
 -- By hand: redis-cli -x FUNCTION LOAD REPLACE < commit.lua
 --
--- It knows no domain, only the three operations of store.h:
+-- It knows no domain, only the operations of store.h:
 --
 --     ["put", ROW, ID, {FIELD: TEXT, ...}]     fb:{f}:ROW:ID := the fields, bit ID of fb:{f}:ROWs
 --     ["put", ROW, ID, {...}, HISTORY, MS]     and an entry MS-* of fb:{f}:HISTORY:ID, the same
 --     ["delete", ROW, ID]                      fb:{f}:ROW:ID goes, and its bit
---     ["days", PLANE, ID, DATE, COUNT, BIT]    bit ID of fb:{f}:PLANE:DATE and of the days after it
+--     ["days", PLANE, IDS, DATE, COUNT, BIT]   bits IDS of fb:{f}:PLANE:DATE and of the days after
+--     ["archive", ROW, IDS]                    fb:{f}:ROW:ID stays, but its bit goes
+--     ["queue", QUEUE, ID]                     an entry of fb:{f}:QUEUE: id ID
 --
--- ROWs is the plural: ...y makes ...ies, ...s makes ...ses, all else has an "s" added.
+-- IDS is an id, or an array of them. ROWs is the plural: ...y makes ...ies, ...s makes ...ses, all
+-- else has an "s" added; but "order" makes "order_ids", for its plural is the queue.
 --
 -- Redis rolls nothing back. So every call checks all that could fail before it writes anything:
 -- the shapes, the types of the keys, the rights of the caller.
@@ -24,6 +27,8 @@ local YEAR_MIN, YEAR_MAX = 1970, 2399
 local DAYS_MAX = 157054 -- 1970-01-01 to 2399-12-31
 local NAME_BYTES_MAX = 32
 local ARGUMENTS_MAX = 1000 -- of one command: unpack() has about 8,000 places
+local RUN_MAX = 32 -- bits that one SET of a BITFIELD writes
+local LAST_MS = '^18446744073709551615%-' -- of a stream that cannot take any entry more
 local MS_MAX = 99999999999999 -- of an instant: five thousand years
 local FORMER_MAX = 8 -- epochs that a head remembers
 local FIRST_CHANGE = 10 -- of the arguments of a commit, which have four for each change
@@ -86,8 +91,10 @@ end
 
 -- A batch gathers, while it is checked, what its operations touch:
 --     bits        key of a bitmap -> the greatest id whose bit it may set
+--     fields      key of a bitmap that it writes many bits of at once -> true
 --     families    name of a row -> what is the same for all its operations
 --     histories   its name -> the beginning of its keys
+--     queues      its name -> its key
 --     head        fields of the head that it changes
 local function will_touch_bit(batch, key, id)
     if id > (batch.bits[key] or 0) then
@@ -117,7 +124,10 @@ local function sorted_fields(head)
     return fields
 end
 
-local function plural(name)
+local function set_name(name)
+    if name == 'order' then
+        return 'order_ids'
+    end
     local last = string.sub(name, -1)
     if last == 'y' then
         return string.sub(name, 1, -2) .. 'ies'
@@ -130,12 +140,15 @@ end
 local function family_of(batch, name)
     local family = batch.families[name]
     if not family and is_name(name) then
-        local field = 'last_id:' .. name
+        local field, archived = 'last_id:' .. name, 'archived:' .. name
+        local of_head = call('HMGET', batch.head_key, field, archived)
         family = {
-            set = batch.prefix .. plural(name),
+            set = batch.prefix .. set_name(name),
             rows = batch.prefix .. name .. ':',
             field = field,
-            last_id = tonumber(head_field(batch, field) or 0),
+            last_id = tonumber(of_head[1] or 0),
+            archived_field = archived,
+            archived = of_head[2], -- some rows are there without their bits
             greatest = 0, -- of the ids in this batch
         }
         batch.families[name] = family
@@ -149,6 +162,27 @@ local function will_touch_row(batch, family, id)
         family.greatest = id
         will_touch_bit(batch, family.set, id)
     end
+end
+
+local function raise_last_id(batch, family, id, id_text)
+    if id > family.last_id then
+        family.last_id = id
+        batch.head[family.field] = id_text
+    end
+end
+
+-- The greatest of IDS, an array of which is sorted; nil where there is none, or one is no id.
+local function greatest_of(ids)
+    if type(ids) ~= 'table' then
+        return is_integer(ids, 1, ID_MAX) and ids or nil
+    end
+    for _, id in ipairs(ids) do
+        if not is_integer(id, 1, ID_MAX) then
+            return nil
+        end
+    end
+    table.sort(ids)
+    return ids[#ids]
 end
 
 -- The beginning of the keys of the histories of that name; nil where it is no name.
@@ -173,6 +207,32 @@ local function set_bit(key, id_text, bit)
     return true
 end
 
+-- The words, after the key, of the BITFIELDs that make the bits of sorted ids so. Neighbours are
+-- one SET: a thousand bits are four calls, or, where they stand side by side, one of 32 SETs.
+local function bitfields_of(ids, bit)
+    local fields, words, at = {}, nil, 1
+    while at <= #ids do
+        local first, last = ids[at], ids[at]
+        while at <= #ids and ids[at] <= last + 1 and ids[at] < first + RUN_MAX do
+            last, at = ids[at], at + 1
+        end
+        if not words or #words + 4 > ARGUMENTS_MAX then
+            words = {}
+            fields[#fields + 1] = words
+        end
+        local len, count = last - first + 1, #words
+        words[count + 1], words[count + 2] = 'SET', 'u' .. len
+        words[count + 3], words[count + 4] = format('%d', first), format('%d', bit * (2 ^ len - 1))
+    end
+    return fields
+end
+
+local function set_bits(key, fields)
+    for _, words in ipairs(fields) do
+        call('BITFIELD', key, unpack(words))
+    end
+end
+
 -- Fields and texts of a row, in turn; nil where they are none. The table has room for four fields
 -- from the beginning: it would grow three times.
 local function words_of(fields)
@@ -193,7 +253,7 @@ end
 
 -- Most rows keep the names of their fields, and then need not be made anew: not where a field has
 -- to go, or the key is no row at all. A row that had one of the fields was there before, and so its
--- bit is set.
+-- bit is set, unless it was archived.
 local function put_row(family, id, words)
     local row, count = family.rows .. id, #words
     local added = count <= ARGUMENTS_MAX and pcall_redis('HSET', row, unpack(words))
@@ -204,7 +264,7 @@ local function put_row(family, id, words)
         end
         added = count / 2
     end
-    if added == count / 2 then
+    if added == count / 2 or family.archived then
         set_bit(family.set, id, 1)
     end
 end
@@ -282,10 +342,7 @@ kinds.put = {
         end
         op[2], op[3], op[4], op[5] = family, format('%d', id), words, history
         will_touch_row(batch, family, id)
-        if id > family.last_id then
-            family.last_id = id
-            batch.head[family.field] = op[3]
-        end
+        raise_last_id(batch, family, id, op[3])
     end,
     apply = function(op, keep)
         local family, id, words, history = op[2], op[3], op[4], op[5]
@@ -312,15 +369,38 @@ kinds.delete = {
     end,
 }
 
--- [kind, keys of the days, id, .., .., bit]
+-- [kind, family, words of BITFIELDs]
+kinds.archive = {
+    check = function(op, batch)
+        local family, ids = family_of(batch, op[2]), op[3]
+        local greatest = greatest_of(ids)
+        if #op ~= 3 or not family or not greatest then
+            return 'an archive is [kind, row, ids]'
+        end
+        op[2] = family
+        op[3] = bitfields_of(type(ids) == 'table' and ids or { ids }, 0)
+        will_touch_row(batch, family, greatest)
+        raise_last_id(batch, family, greatest, format('%d', greatest))
+        batch.fields[family.set] = true
+        family.archived = '1'
+        batch.head[family.archived_field] = '1'
+    end,
+    apply = function(op)
+        set_bits(op[2].set, op[3])
+    end,
+}
+
+-- [kind, keys of the days, id or words of BITFIELDs, .., .., bit]
 kinds.days = {
     check = function(op, batch)
-        local plane, id, first, count, bit = op[2], op[3], op[4], op[5], op[6]
-        if #op ~= 6 or not is_name(plane) or not is_integer(id, 1, ID_MAX)
+        local plane, ids, first, count, bit = op[2], op[3], op[4], op[5], op[6]
+        local greatest = greatest_of(ids)
+        if #op ~= 6 or not is_name(plane) or not greatest
             or type(first) ~= 'string' or not is_integer(count, 1, DAYS_MAX)
             or not is_integer(bit, 0, 1) then
-            return 'a days is [kind, plane, id, date, count, bit]'
+            return 'a days is [kind, plane, ids, date, count, bit]'
         end
+        local fields = type(ids) == 'table' and bitfields_of(ids, bit)
         local dates = dates_from(first, count)
         if not dates then
             return 'no such dates'
@@ -328,7 +408,10 @@ kinds.days = {
         local keys = {}
         for i, date in ipairs(dates) do
             keys[i] = batch.prefix .. plane .. ':' .. date
-            will_touch_bit(batch, keys[i], id)
+            will_touch_bit(batch, keys[i], greatest)
+            if fields then
+                batch.fields[keys[i]] = true
+            end
         end
         if bit == 1 then
             local least, greatest = 'first_day:' .. plane, 'last_day:' .. plane
@@ -339,17 +422,37 @@ kinds.days = {
                 batch.head[greatest] = dates[count]
             end
         end
-        op[2], op[3] = keys, format('%d', id)
+        op[2], op[3] = keys, fields or format('%d', greatest)
     end,
     apply = function(op)
-        local bit = op[6]
+        local ids, bit = op[3], op[6]
         for _, key in ipairs(op[2]) do
-            local changed = set_bit(key, op[3], bit)
+            local changed = true
+            if type(ids) == 'string' then
+                changed = set_bit(key, ids, bit)
+            else
+                set_bits(key, ids)
+            end
             -- A day without a machine needs no bitmap, which would be as long as the greatest id.
             if changed and bit == 0 and call('BITCOUNT', key) == 0 then
                 call('DEL', key)
             end
         end
+    end,
+}
+
+-- [kind, key of the queue, id]
+kinds.queue = {
+    check = function(op, batch)
+        local queue, id = op[2], op[3]
+        if #op ~= 3 or not is_name(queue) or not is_integer(id, 1, ID_MAX) then
+            return 'a queue is [kind, queue, id]'
+        end
+        batch.queues[queue] = batch.queues[queue] or batch.prefix .. queue
+        op[2], op[3] = batch.queues[queue], format('%d', id)
+    end,
+    apply = function(op)
+        call('XADD', op[2], '*', 'id', op[3])
     end,
 }
 
@@ -386,8 +489,21 @@ local function changes_of(args, batch)
     return changes
 end
 
--- What would make a write fail midway: nil, or the text of the error.
-local function obstacle(batch, log)
+-- Why a queue would not take an entry: nil, or the text of the error.
+local function obstacle_of_queue(key)
+    local info = pcall_redis('XINFO', 'STREAM', key)
+    if info.err then
+        -- It is made by its first entry.
+        return call('EXISTS', key) == 1 and info.err or nil
+    end
+    for i = 1, #info, 2 do
+        if info[i] == 'last-generated-id' and string.find(info[i + 1], LAST_MS) then
+            return 'it has used up the last id of a stream'
+        end
+    end
+end
+
+local function may_write(batch, log)
     local may = redis.acl_check_cmd
     local allowed = may('HSET', batch.head_key, 'revision', '0')
         and may('XADD', log, '1-0', 'chain', '') and may('XTRIM', log, 'MAXLEN', '~', '1')
@@ -407,7 +523,19 @@ local function obstacle(batch, log)
         allowed = allowed and may('SETBIT', key, '1', '1') and may('DEL', key)
             and may('BITCOUNT', key)
     end
-    if not allowed then
+    for key in pairs(batch.fields) do
+        allowed = allowed and may('BITFIELD', key, 'SET', 'u1', '1', '1')
+    end
+    for _, key in pairs(batch.queues) do
+        allowed = allowed and may('XADD', key, '*', 'id', '1') and may('XINFO', 'STREAM', key)
+            and may('EXISTS', key)
+    end
+    return allowed
+end
+
+-- What would make a write fail midway: nil, or the text of the error.
+local function obstacle(batch, log)
+    if not may_write(batch, log) then
         return 'NOPERM this user may not do all that a commit does'
     end
     -- GETBIT fails where SETBIT would: not a string, or a bit beyond proto-max-bulk-len.
@@ -415,6 +543,12 @@ local function obstacle(batch, log)
         local bit = pcall_redis('GETBIT', key, id)
         if type(bit) == 'table' then
             return 'DAMAGED ' .. key .. ': ' .. bit.err
+        end
+    end
+    for _, key in pairs(batch.queues) do
+        local fault = obstacle_of_queue(key)
+        if fault then
+            return 'DAMAGED ' .. key .. ': ' .. fault
         end
     end
     local entries = pcall_redis('XLEN', log)
@@ -457,8 +591,8 @@ local function commit(keys, args)
         return { 'STALE', epoch or '', revision or '', chain or '' }
     end
 
-    local batch = { head_key = keys[1], prefix = prefix, bits = {}, families = {}, histories = {},
-        head = {} }
+    local batch = { head_key = keys[1], prefix = prefix, bits = {}, fields = {}, families = {},
+        histories = {}, queues = {}, head = {} }
     local changes, fault = changes_of(args, batch)
     fault = fault or obstacle(batch, log)
     if fault then
@@ -546,6 +680,6 @@ local function begin_epoch(keys, args)
     return read_head(keys[1])
 end
 
-redis.register_function('fleetbit_commit_2', commit)
-redis.register_function('fleetbit_init_2', init)
-redis.register_function('fleetbit_begin_epoch_2', begin_epoch)
+redis.register_function('fleetbit_commit_3', commit)
+redis.register_function('fleetbit_init_3', init)
+redis.register_function('fleetbit_begin_epoch_3', begin_epoch)

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/plural.h"
+#include "base/set_name.h"
 
 static bool is_fleet_name(const char *fleet)
 {
@@ -45,8 +45,8 @@ void fb_keys_put_row(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row
 
 void fb_keys_put_set(const fb_keys_t *keys, fb_buffer_t *buffer, const char *row_name)
 {
-    char set_name[FB_KEY_NAME_BYTES_MAX + FB_PLURAL_EXTRA_BYTES + 1];
-    fb_plural(row_name, set_name, sizeof(set_name));
+    char set_name[FB_KEY_NAME_BYTES_MAX + FB_SET_NAME_EXTRA_BYTES + 1];
+    fb_set_name(row_name, set_name, sizeof(set_name));
     fb_keys_put(keys, buffer, set_name);
 }
 

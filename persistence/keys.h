@@ -8,7 +8,7 @@
  * All keys of a fleet share the hash tag {f}, and so one slot of a Redis Cluster.
  *
  *     fb:{f}:head            fb:{f}:ROW:ID          one row (a hash)
- *     fb:{f}:log             fb:{f}:ROWs            the ids that exist (a bitmap): base/plural.h
+ *     fb:{f}:log             fb:{f}:ROWs            the ids that exist (a bitmap): base/set_name.h
  *     fb:{f}:invalidate      fb:{f}:PLANE:DATE      one day of a plane (a bitmap)
  *                            fb:{f}:HISTORY:ID      what became of one row (a stream)
  */

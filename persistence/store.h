@@ -18,7 +18,8 @@
  *     ["days", "booked", [7, 9], "2026-11-21", 10, 1]               the same of several
  *     ["archive", "order", [7, 9]]                                  the rows stay, but a load does
  *                                                                   not bring them (one id, or an
- *                                                                   array) until they are put again
+ *                                                                   array) until they are put
+ * again; the ids count as used
  *     ["queue", "orders", 7]                                        the id goes into that queue
  *
  * All values of a row are texts, and it has at least one field; with a history, at most
@@ -123,8 +124,8 @@ typedef struct {
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
-    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always the plural of the
-     * row_name (base/plural.h), for an operation carries the row_name alone. */
+    /* "machines": fb:{f}:machines, the bitmap of the ids that exist. Always as
+     * base/set_name.h makes it of the row_name, for an operation carries the row_name alone. */
     const char *set_name;
     const char *const *fields;
     size_t field_count;

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/date.h"
 #include "base/memory.h"
-#include "base/plural.h"
+#include "base/set_name.h"
 
 /* A load asks for many keys ahead of the answers, so that Redis is never idle: rows by HGETALL
  * (which costs Redis less than HMGET of every field), days by GET. */
@@ -332,9 +332,9 @@ static void check_schema(const fb_store_schema_t *schema)
     fb_assert(schema->family_count <= FAMILIES_MAX);
     for (size_t i = 0; i < schema->family_count; i++) {
         const fb_store_family_t *family = &schema->families[i];
-        char set_name[FB_KEY_NAME_BYTES_MAX + FB_PLURAL_EXTRA_BYTES + 1];
+        char set_name[FB_KEY_NAME_BYTES_MAX + FB_SET_NAME_EXTRA_BYTES + 1];
         fb_assert(fb_keys_is_name(family->row_name));
-        fb_plural(family->row_name, set_name, sizeof(set_name));
+        fb_set_name(family->row_name, set_name, sizeof(set_name));
         fb_assert(strcmp(family->set_name, set_name) == 0);
     }
     for (size_t i = 0; i < schema->plane_count; i++)

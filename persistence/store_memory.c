@@ -11,18 +11,8 @@
 #include "base/memory.h"
 #include "persistence/keys.h"
 #include "persistence/memory_history.h"
-
-typedef struct {
-    uint32_t id;
-    json_t *fields;
-} row_t;
-
-typedef struct {
-    char *name;
-    row_t *rows; /* by id */
-    size_t count, capacity;
-    uint32_t last_id;
-} family_t;
+#include "persistence/memory_queue.h"
+#include "persistence/memory_rows.h"
 
 typedef struct {
     fb_day_t day;
@@ -42,11 +32,11 @@ typedef struct {
     uint64_t log_length;
     fb_entry_t *log; /* its payloads are owned */
     size_t log_count, log_capacity;
-    family_t *families;
-    size_t family_count;
+    fb_memory_rows_t rows;
     plane_t *planes;
     size_t plane_count;
     fb_memory_histories_t histories;
+    fb_memory_queues_t queues;
 } memory_t;
 
 static memory_t *memory(fb_store_t *store)
@@ -66,78 +56,6 @@ static void *insert(void **array, size_t *count, size_t *capacity, size_t at, si
     memset(place, 0, size);
     (*count)++;
     return place;
-}
-
-/* ---- Rows --------------------------------------------------------------------------------- */
-
-static family_t *find_family(memory_t *self, const char *name)
-{
-    for (size_t i = 0; i < self->family_count; i++) {
-        if (strcmp(self->families[i].name, name) == 0)
-            return &self->families[i];
-    }
-    return NULL;
-}
-
-static family_t *get_family(memory_t *self, const char *name)
-{
-    family_t *family = find_family(self, name);
-    if (family != NULL)
-        return family;
-    self->families = fb_realloc(self->families, (self->family_count + 1) * sizeof(*self->families));
-    family = &self->families[self->family_count++];
-    *family = (family_t){.name = fb_strdup(name)};
-    return family;
-}
-
-/* Where the row is, or belongs. */
-static size_t place_of_row(const family_t *family, uint32_t id)
-{
-    size_t low = 0, high = family->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (family->rows[middle].id < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static bool has_row(const family_t *family, size_t place, uint32_t id)
-{
-    return place < family->count && family->rows[place].id == id;
-}
-
-static void put_row(memory_t *self, const char *name, uint32_t id, json_t *fields)
-{
-    family_t *family = get_family(self, name);
-    size_t place = place_of_row(family, id);
-    row_t *row;
-    if (has_row(family, place, id)) {
-        row = &family->rows[place];
-        json_decref(row->fields);
-    } else {
-        void *rows = family->rows;
-        row = insert(&rows, &family->count, &family->capacity, place, sizeof(*row));
-        family->rows = rows;
-    }
-    row->id = id;
-    row->fields = json_incref(fields);
-    if (id > family->last_id)
-        family->last_id = id;
-}
-
-static void delete_row(memory_t *self, const char *name, uint32_t id)
-{
-    family_t *family = get_family(self, name);
-    size_t place = place_of_row(family, id);
-    if (!has_row(family, place, id))
-        return;
-    json_decref(family->rows[place].fields);
-    family->count--;
-    memmove(&family->rows[place], &family->rows[place + 1],
-            (family->count - place) * sizeof(family->rows[0]));
 }
 
 /* ---- Days --------------------------------------------------------------------------------- */
@@ -224,47 +142,96 @@ static bool is_event(const json_t *op)
            json_object_size(json_array_get(op, 3)) <= FB_HISTORY_FIELDS_MAX;
 }
 
-static bool is_operation(json_t *op)
+static bool is_id(const json_t *value)
 {
-    size_t size = json_array_size(op);
+    return is_integer(value, 1, UINT32_MAX);
+}
+
+/* One id, or several. */
+static bool is_ids(json_t *value)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach(value, i, id)
+    {
+        if (!is_id(id))
+            return false;
+    }
+    return json_array_size(value) > 0 || is_id(value);
+}
+
+static bool is_days(json_t *op)
+{
     fb_day_t day;
-    if (size < 3 || !json_is_string(json_array_get(op, 0)) || !is_name(json_array_get(op, 1)) ||
-        !is_integer(json_array_get(op, 2), 1, UINT32_MAX))
-        return false;
-    const char *kind = json_string_value(json_array_get(op, 0));
-    if (strcmp(kind, "put") == 0)
-        return (size == 4 || (size == 6 && is_event(op))) && is_row(json_array_get(op, 3));
-    if (strcmp(kind, "delete") == 0)
-        return size == 3;
     const json_t *date = json_array_get(op, 3), *count = json_array_get(op, 4);
-    return strcmp(kind, "days") == 0 && size == 6 && json_is_string(date) &&
+    return json_array_size(op) == 6 && json_is_string(date) &&
            fb_day_parse(fb_slice(json_string_value(date)), &day) == FB_DATE_OK &&
            day >= FB_DAY_MIN && is_integer(count, 1, FB_DAY_MAX + 1) &&
            day + json_integer_value(count) - 1 <= FB_DAY_MAX &&
-           is_integer(json_array_get(op, 5), 0, 1);
+           is_integer(json_array_get(op, 5), 0, 1) && is_ids(json_array_get(op, 2));
 }
 
-static void apply(memory_t *self, json_t *op)
+static bool is_operation(json_t *op)
+{
+    size_t size = json_array_size(op);
+    json_t *ids = json_array_get(op, 2);
+    if (size < 3 || !json_is_string(json_array_get(op, 0)) || !is_name(json_array_get(op, 1)))
+        return false;
+    const char *kind = json_string_value(json_array_get(op, 0));
+    if (strcmp(kind, "put") == 0)
+        return is_id(ids) && (size == 4 || (size == 6 && is_event(op))) &&
+               is_row(json_array_get(op, 3));
+    if (strcmp(kind, "delete") == 0 || strcmp(kind, "queue") == 0)
+        return size == 3 && is_id(ids);
+    if (strcmp(kind, "archive") == 0)
+        return size == 3 && is_ids(ids);
+    return strcmp(kind, "days") == 0 && is_days(op);
+}
+
+static void apply_days(memory_t *self, const char *name, uint32_t id, json_t *op)
+{
+    fb_day_t day = 0;
+    json_int_t count = json_integer_value(json_array_get(op, 4));
+    bool bit = json_integer_value(json_array_get(op, 5)) == 1;
+    plane_t *plane = get_plane(self, name);
+    fb_day_parse(fb_slice(json_string_value(json_array_get(op, 3))), &day);
+    for (json_int_t i = 0; i < count; i++)
+        set_bit(plane, day + (fb_day_t)i, id, bit);
+}
+
+/* The operation, of one of its ids. */
+static void apply(memory_t *self, uint32_t id, json_t *op)
 {
     const char *kind = json_string_value(json_array_get(op, 0));
     const char *name = json_string_value(json_array_get(op, 1));
-    uint32_t id = (uint32_t)json_integer_value(json_array_get(op, 2));
-    if (kind[0] == 'p') {
-        put_row(self, name, id, json_array_get(op, 3));
+    if (strcmp(kind, "put") == 0) {
+        fb_memory_row_put(&self->rows, name, id, json_array_get(op, 3));
         if (json_array_size(op) == 6)
             fb_memory_history_append(&self->histories, json_string_value(json_array_get(op, 4)), id,
                                      (uint64_t)json_integer_value(json_array_get(op, 5)),
                                      json_array_get(op, 3));
     } else if (strcmp(kind, "delete") == 0) {
-        delete_row(self, name, id);
+        fb_memory_row_delete(&self->rows, name, id);
+    } else if (strcmp(kind, "archive") == 0) {
+        fb_memory_row_archive(&self->rows, name, id);
+    } else if (strcmp(kind, "queue") == 0) {
+        fb_memory_queue_add(&self->queues, name, id);
     } else {
-        fb_day_t day = 0;
-        json_int_t count = json_integer_value(json_array_get(op, 4));
-        bool bit = json_integer_value(json_array_get(op, 5)) == 1;
-        plane_t *plane = get_plane(self, name);
-        fb_day_parse(fb_slice(json_string_value(json_array_get(op, 3))), &day);
-        for (json_int_t i = 0; i < count; i++)
-            set_bit(plane, day + (fb_day_t)i, id, bit);
+        apply_days(self, name, id, op);
+    }
+}
+
+static void apply_all(memory_t *self, json_t *ops)
+{
+    size_t i;
+    json_t *op;
+    json_array_foreach(ops, i, op)
+    {
+        json_t *ids = json_array_get(op, 2);
+        for (size_t k = 0; k < json_array_size(ids); k++)
+            apply(self, (uint32_t)json_integer_value(json_array_get(ids, k)), op);
+        if (json_is_integer(ids))
+            apply(self, (uint32_t)json_integer_value(ids), op);
     }
 }
 
@@ -339,8 +306,7 @@ static fb_code_t memory_commit(fb_store_t *store, const fb_position_t *expected,
             code = fb_fail(error, FB_INTERNAL, "change %zu is no array of operations", i + 1);
     }
     for (size_t i = 0; code == FB_OK && i < count; i++) {
-        for (size_t k = 0; k < json_array_size(changes[i]); k++)
-            apply(self, json_array_get(changes[i], k));
+        apply_all(self, changes[i]);
         append_entry(self, &entries[i]);
     }
     for (size_t i = 0; i < count; i++)
@@ -399,23 +365,6 @@ static fb_code_t memory_begin_epoch(fb_store_t *store, const char *ended, fb_pos
     return FB_OK;
 }
 
-static fb_code_t load_family(const family_t *family, const fb_store_schema_t *schema, size_t index,
-                             const fb_store_sink_t *sink, fb_error_t *error)
-{
-    const fb_store_family_t *asked = &schema->families[index];
-    fb_slice_t *texts = fb_alloc_zero(asked->field_count + 1, sizeof(*texts));
-    fb_code_t code = FB_OK;
-    for (size_t i = 0; code == FB_OK && i < family->count; i++) {
-        for (size_t k = 0; k < asked->field_count; k++) {
-            const json_t *value = json_object_get(family->rows[i].fields, asked->fields[k]);
-            texts[k] = (fb_slice_t){json_string_value(value), json_string_length(value)};
-        }
-        code = sink->on_row(sink->context, index, family->rows[i].id, texts, error);
-    }
-    free(texts);
-    return code;
-}
-
 static fb_code_t load_plane(const plane_t *plane, size_t index, const fb_store_sink_t *sink,
                             fb_error_t *error)
 {
@@ -434,14 +383,8 @@ static fb_code_t memory_load(fb_store_t *store, const fb_store_schema_t *schema,
 {
     memory_t *self = memory(store);
     fb_code_t code = FB_OK;
-    for (size_t i = 0; code == FB_OK && i < schema->family_count; i++) {
-        const family_t *family = find_family(self, schema->families[i].row_name);
-        if (family == NULL)
-            continue;
-        if (family->last_id > 0)
-            sink->on_last_id(sink->context, i, family->last_id);
-        code = load_family(family, schema, i, sink, error);
-    }
+    for (size_t i = 0; code == FB_OK && i < schema->family_count; i++)
+        code = fb_memory_rows_load(&self->rows, schema, i, sink, error);
     for (size_t i = 0; code == FB_OK && i < schema->plane_count; i++)
         code = load_plane(get_plane(self, schema->planes[i]), i, sink, error);
     return code;
@@ -454,6 +397,55 @@ static fb_code_t memory_history(
 {
     return fb_memory_history_read(&memory(store)->histories, question, on_entry, context, count,
                                   info, error);
+}
+
+static fb_code_t memory_rows(fb_store_t *store, const fb_store_family_t *asked, const uint32_t *ids,
+                             size_t count,
+                             fb_code_t (*on_row)(void *context, uint32_t id,
+                                                 const fb_slice_t *texts, fb_error_t *error),
+                             void *context, fb_error_t *error)
+{
+    return fb_memory_rows_read(&memory(store)->rows, asked, ids, count, on_row, context, error);
+}
+
+static fb_code_t memory_queue_take(fb_store_t *store, const fb_queue_t *queue, size_t max,
+                                   fb_queue_job_t *jobs, size_t *count, fb_error_t *error)
+{
+    (void)error;
+    *count = fb_memory_queue_take(&memory(store)->queues, queue, max, jobs);
+    return FB_OK;
+}
+
+static fb_code_t memory_queue_claim(fb_store_t *store, const fb_queue_t *queue, uint64_t idle_ms,
+                                    size_t max, fb_queue_job_t *jobs, size_t *count,
+                                    fb_error_t *error)
+{
+    (void)error;
+    *count = fb_memory_queue_claim(&memory(store)->queues, queue, idle_ms, max, jobs);
+    return FB_OK;
+}
+
+static fb_code_t memory_queue_done(fb_store_t *store, const fb_queue_t *queue,
+                                   const fb_queue_job_t *jobs, size_t count, fb_error_t *error)
+{
+    (void)error;
+    fb_memory_queue_done(&memory(store)->queues, queue, jobs, count);
+    return FB_OK;
+}
+
+static fb_code_t memory_queue_leave(fb_store_t *store, const fb_queue_t *queue, fb_error_t *error)
+{
+    (void)error;
+    fb_memory_queue_leave(&memory(store)->queues, queue);
+    return FB_OK;
+}
+
+static fb_code_t memory_queue_info(fb_store_t *store, const fb_queue_t *queue,
+                                   fb_queue_info_t *info, fb_error_t *error)
+{
+    (void)error;
+    *info = fb_memory_queue_info(&memory(store)->queues, queue);
+    return FB_OK;
 }
 
 static fb_code_t memory_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
@@ -476,12 +468,6 @@ static fb_code_t memory_log_length(fb_store_t *store, uint64_t *entries, fb_erro
 static void memory_destroy(fb_store_t *store)
 {
     memory_t *self = memory(store);
-    for (size_t i = 0; i < self->family_count; i++) {
-        for (size_t k = 0; k < self->families[i].count; k++)
-            json_decref(self->families[i].rows[k].fields);
-        free(self->families[i].rows);
-        free(self->families[i].name);
-    }
     for (size_t i = 0; i < self->plane_count; i++) {
         for (size_t k = 0; k < self->planes[i].count; k++)
             free(self->planes[i].days[k].bytes);
@@ -490,9 +476,10 @@ static void memory_destroy(fb_store_t *store)
     }
     for (size_t i = 0; i < self->log_count; i++)
         free((char *)(uintptr_t)self->log[i].payload.at);
+    fb_memory_rows_dispose(&self->rows);
     fb_memory_histories_dispose(&self->histories);
+    fb_memory_queues_dispose(&self->queues);
     free(self->log);
-    free(self->families);
     free(self->planes);
     free(self);
 }
@@ -504,6 +491,12 @@ static const fb_store_vtable_t memory_vtable = {
     .begin_epoch = memory_begin_epoch,
     .load = memory_load,
     .history = memory_history,
+    .rows = memory_rows,
+    .queue_take = memory_queue_take,
+    .queue_claim = memory_queue_claim,
+    .queue_done = memory_queue_done,
+    .queue_leave = memory_queue_leave,
+    .queue_info = memory_queue_info,
     .durability = memory_durability,
     .log_length = memory_log_length,
     .destroy = memory_destroy,

@@ -48,14 +48,14 @@ static void random_epoch(char epoch[FB_EPOCH_BYTES + 1])
     snprintf(epoch, FB_EPOCH_BYTES + 1, "%08x", number);
 }
 
-/* Calls fleetbit_begin_epoch_2: `ended` and `run` as commit.lua says. `*reply` is the head. */
+/* Calls fleetbit_begin_epoch_3: `ended` and `run` as commit.lua says. `*reply` is the head. */
 static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_slice_t run,
                                   redisReply **reply, fb_error_t *error)
 {
     char epoch[FB_EPOCH_BYTES + 1];
     random_epoch(epoch);
     fb_slice_t words[] = {FB_SLICE("FCALL"),
-                          FB_SLICE("fleetbit_begin_epoch_2"),
+                          FB_SLICE("fleetbit_begin_epoch_3"),
                           FB_SLICE("1"),
                           fb_slice(self->head_key),
                           fb_slice(ended),
@@ -218,7 +218,7 @@ static fb_code_t call_init(fb_store_redis_t *self, redisReply **reply, fb_error_
     fb_code_t code = open_for_call(self, error);
     if (code == FB_OK) {
         fb_slice_t init[] = {FB_SLICE("FCALL"),
-                             FB_SLICE("fleetbit_init_2"),
+                             FB_SLICE("fleetbit_init_3"),
                              FB_SLICE("1"),
                              fb_slice(self->head_key),
                              FB_SLICE(STR(FB_SCHEMA_VERSION)),
@@ -283,7 +283,7 @@ static void append_commit(fb_store_redis_t *self, const fb_position_t *expected,
         snprintf(texts[i], sizeof(texts[i]), "%llu", (unsigned long long)numbers[i]);
     fb_slice_t *words = fb_alloc((HEAD_OF_COMMIT + 4 * count) * sizeof(*words));
     words[0] = FB_SLICE("FCALL");
-    words[1] = FB_SLICE("fleetbit_commit_2");
+    words[1] = FB_SLICE("fleetbit_commit_3");
     words[2] = FB_SLICE("1");
     words[3] = fb_slice(self->head_key);
     words[4] = FB_SLICE(STR(FB_SCHEMA_VERSION));

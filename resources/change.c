@@ -101,7 +101,30 @@ static void encode_history(const fb_op_t *op, fb_buffer_t *payload)
     fb_buffer_put_i64(payload, op->values[resource->history_at].number);
 }
 
-static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
+/* Are these two written as one operation? Those of which a change may have a thousand. */
+static bool is_grouped(const fb_op_t *a, const fb_op_t *b)
+{
+    if (a->kind != b->kind || a->subject != b->subject)
+        return false;
+    return a->kind == FB_OP_ARCHIVE ||
+           (a->kind == FB_OP_DAYS && a->from == b->from && a->days == b->days && a->set == b->set);
+}
+
+static void encode_ids(const fb_op_t *ops, size_t count, fb_buffer_t *payload)
+{
+    if (count == 1) {
+        fb_buffer_put_u64(payload, ops->id);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        fb_buffer_put_char(payload, i == 0 ? '[' : ',');
+        fb_buffer_put_u64(payload, ops[i].id);
+    }
+    fb_buffer_put_char(payload, ']');
+}
+
+/* The operation, of `count` ids. */
+static void encode_op(const fb_op_t *op, size_t count, fb_buffer_t *payload)
 {
     switch (op->kind) {
     case FB_OP_PUT:
@@ -116,13 +139,17 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
                          fb_registry_resource(op->subject)->row_name, op->id);
         break;
     case FB_OP_DAYS:
-        fb_buffer_printf(payload, "[\"days\",\"%s\",%u,", fb_plane_names[op->subject], op->id);
+        fb_buffer_printf(payload, "[\"days\",\"%s\",", fb_plane_names[op->subject]);
+        encode_ids(op, count, payload);
+        fb_buffer_put_char(payload, ',');
         fb_json_put_day(payload, op->from);
         fb_buffer_printf(payload, ",%u,%d]", op->days, op->set ? 1 : 0);
         break;
     case FB_OP_ARCHIVE:
-        fb_buffer_printf(payload, "[\"archive\",\"%s\",%u]",
-                         fb_registry_resource(op->subject)->row_name, op->id);
+        fb_buffer_printf(payload, "[\"archive\",\"%s\",",
+                         fb_registry_resource(op->subject)->row_name);
+        encode_ids(op, count, payload);
+        fb_buffer_put_char(payload, ']');
         break;
     case FB_OP_QUEUE:
         fb_buffer_printf(payload, "[\"queue\",\"%s\",%u]", fb_registry_resource(op->subject)->queue,
@@ -133,10 +160,14 @@ static void encode_op(const fb_op_t *op, fb_buffer_t *payload)
 
 void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload)
 {
-    for (size_t i = 0; i < change->count; i++) {
-        if (i > 0)
+    const fb_op_t *ops = change->ops;
+    for (size_t from = 0, to = 0; from < change->count; from = to) {
+        do
+            to++;
+        while (to < change->count && is_grouped(&ops[from], &ops[to]));
+        if (from > 0)
             fb_buffer_put_char(payload, ',');
-        encode_op(&change->ops[i], payload);
+        encode_op(&ops[from], to - from, payload);
     }
 }
 
@@ -153,12 +184,40 @@ static fb_slice_t string_at(const json_t *array, size_t index)
     return (fb_slice_t){json_string_value(item), json_string_length(item)};
 }
 
-static bool number_at(const json_t *array, size_t index, uint32_t max, uint32_t *number)
+static bool read_number(const json_t *item, uint32_t max, uint32_t *number)
 {
-    const json_t *item = json_array_get(array, index);
     json_int_t value = json_integer_value(item);
     *number = (uint32_t)value;
     return json_is_integer(item) && value >= 0 && value <= max;
+}
+
+static bool number_at(const json_t *array, size_t index, uint32_t max, uint32_t *number)
+{
+    return read_number(json_array_get(array, index), max, number);
+}
+
+static bool read_id(const json_t *item, uint32_t *id)
+{
+    return read_number(item, UINT32_MAX, id) && *id != 0;
+}
+
+static bool id_at(const json_t *array, size_t index, uint32_t *id)
+{
+    return read_id(json_array_get(array, index), id);
+}
+
+/* How many ids there are: one, or an array of them. */
+static size_t id_count_at(const json_t *array, size_t index)
+{
+    const json_t *item = json_array_get(array, index);
+    return json_is_array(item) ? json_array_size(item) : 1;
+}
+
+/* The `i`th of them. */
+static bool nth_id_at(const json_t *array, size_t index, size_t i, uint32_t *id)
+{
+    const json_t *item = json_array_get(array, index);
+    return read_id(json_is_array(item) ? json_array_get(item, i) : item, id);
 }
 
 static bool decode_values(const fb_resource_t *resource, json_t *object, fb_value_t *values)
@@ -199,7 +258,7 @@ static bool decode_row_op(fb_change_t *change, const json_t *item)
     fb_value_t values[FB_FIELDS_MAX];
     uint32_t id;
     int family = fb_registry_family(string_at(item, 1));
-    if (family < 0 || !number_at(item, 2, UINT32_MAX, &id) || id == 0)
+    if (family < 0 || !id_at(item, 2, &id))
         return false;
     if (fb_slice_is(string_at(item, 0), "delete")) {
         fb_change_delete(change, (unsigned)family, id);
@@ -215,17 +274,62 @@ static bool decode_row_op(fb_change_t *change, const json_t *item)
 static bool decode_days(fb_change_t *change, const json_t *item)
 {
     uint32_t id, days, set;
+    size_t count = id_count_at(item, 2);
     fb_day_t from;
     int plane = FB_PLANE_COUNT - 1;
     while (plane >= 0 && !fb_slice_is(string_at(item, 1), fb_plane_names[plane]))
         plane--;
-    if (plane < 0 || !number_at(item, 2, UINT32_MAX, &id) || !number_at(item, 5, 1, &set) ||
-        !number_at(item, 4, FB_DAY_MAX + 1, &days) || id == 0 || days == 0 ||
-        fb_day_parse(string_at(item, 3), &from) != FB_DATE_OK || from < FB_DAY_MIN ||
+    if (plane < 0 || !number_at(item, 5, 1, &set) || !number_at(item, 4, FB_DAY_MAX + 1, &days) ||
+        days == 0 || fb_day_parse(string_at(item, 3), &from) != FB_DATE_OK || from < FB_DAY_MIN ||
         from > FB_DAY_MAX - (fb_day_t)days + 1)
         return false;
-    fb_change_days(change, (fb_plane_id_t)plane, id, from, from + (fb_day_t)days - 1, set == 1);
-    return json_array_size(item) == 6;
+    for (size_t i = 0; i < count; i++) {
+        if (!nth_id_at(item, 2, i, &id))
+            return false;
+        fb_change_days(change, (fb_plane_id_t)plane, id, from, from + (fb_day_t)days - 1, set == 1);
+    }
+    return count > 0 && json_array_size(item) == 6;
+}
+
+static bool decode_archive(fb_change_t *change, const json_t *item)
+{
+    uint32_t id;
+    size_t count = id_count_at(item, 2);
+    int family = fb_registry_family(string_at(item, 1));
+    if (family < 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!nth_id_at(item, 2, i, &id))
+            return false;
+        fb_change_archive(change, (unsigned)family, id);
+    }
+    return count > 0 && json_array_size(item) == 3;
+}
+
+static bool decode_queue(fb_change_t *change, const json_t *item)
+{
+    uint32_t id;
+    int family = fb_registry_queue(string_at(item, 1));
+    if (family < 0 || !id_at(item, 2, &id))
+        return false;
+    fb_change_queue(change, (unsigned)family, id);
+    return json_array_size(item) == 3;
+}
+
+static bool decode_op(fb_change_t *change, const json_t *item)
+{
+    static const struct {
+        const char *verb;
+        bool (*decode)(fb_change_t *change, const json_t *item);
+    } kinds[] = {
+        {"put", decode_row_op},      {"delete", decode_row_op}, {"days", decode_days},
+        {"archive", decode_archive}, {"queue", decode_queue},
+    };
+    for (size_t i = 0; i < FB_COUNT(kinds); i++) {
+        if (fb_slice_is(string_at(item, 0), kinds[i].verb))
+            return kinds[i].decode(change, item);
+    }
+    return false;
 }
 
 fb_code_t fb_change_decode(fb_change_t *change, fb_slice_t payload, fb_error_t *error)
@@ -239,12 +343,7 @@ fb_code_t fb_change_decode(fb_change_t *change, fb_slice_t payload, fb_error_t *
                        change->decoded ? "not an array" : fault.text);
     json_array_foreach(change->decoded, index, item)
     {
-        fb_slice_t verb = string_at(item, 0);
-        bool known = fb_slice_is(verb, "days")     ? decode_days(change, item)
-                     : fb_slice_is(verb, "put")    ? decode_row_op(change, item)
-                     : fb_slice_is(verb, "delete") ? decode_row_op(change, item)
-                                                   : false;
-        if (!known)
+        if (!decode_op(change, item))
             return fb_fail(error, FB_DIVERGED,
                            "operation %zu of an entry of the log is not one that this version "
                            "knows: was it written by a newer one?",

@@ -46,7 +46,7 @@ void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_da
 fb_slice_t fb_change_keep(fb_change_t *change, fb_slice_t text);
 
 /* Appends the operations of a payload, with commas between them: a change in parts is one payload.
- */
+ * Neighbours that differ in their ids alone are written as one, with an array of these. */
 void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload);
 /* The payload. */
 void fb_change_encode(const fb_change_t *change, fb_buffer_t *payload);

@@ -38,6 +38,15 @@ int fb_registry_family(fb_slice_t row_name)
     return -1;
 }
 
+int fb_registry_queue(fb_slice_t queue)
+{
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (resources[i]->queue != NULL && fb_slice_is(queue, resources[i]->queue))
+            return (int)i;
+    }
+    return -1;
+}
+
 /* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits: all else is
  * a path that does not exist. */
 static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)

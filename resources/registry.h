@@ -28,6 +28,8 @@ unsigned fb_registry_count(void);
 const fb_resource_t *fb_registry_resource(unsigned family);
 /* The family whose rows are named so in Redis and in the log, or -1. */
 int fb_registry_family(fb_slice_t row_name);
+/* The family whose queue is named so, or -1. */
+int fb_registry_queue(fb_slice_t queue);
 
 /* What a method and a path lead to: a view (GET, HEAD) or a command. */
 typedef struct {

@@ -70,7 +70,7 @@ typedef struct fb_archive fb_archive_t; /* resources/archive.h */
 typedef struct {
     const char *name;     /* label of the metrics */
     const char *row_name; /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
-                             that exist has its plural (base/plural.h). NULL: no rows */
+                             that exist has a name made of it (base/set_name.h). NULL: no rows */
     const char *id_name;  /* of the id in the JSON; NULL: "id" */
     const char *topic;    /* of its events; NULL: it has none */
     const char *history;  /* each put is also appended to fb:{f}:HISTORY:ID; NULL: it is not */

@@ -25,6 +25,7 @@ void fb_write_dispose(fb_write_t *write)
 {
     fb_args_dispose(&write->args);
     free(write->if_match);
+    free(write->key);
     fb_buffer_dispose(&write->body);
     fb_buffer_dispose(&write->location);
 }
@@ -59,6 +60,7 @@ static void reset_answer(fb_write_t *write)
     write->body.len = 0;
     write->location.len = 0;
     write->etag[0] = '\0';
+    write->is_replay = false;
 }
 
 /* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
@@ -89,21 +91,30 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
     return code;
 }
 
-/* Renders what the write leaves behind, as the stage shows it now. */
-static void render_answer(const fb_snapshot_t *snapshot, fb_write_t *write, const fb_plan_t *plan)
+/* Renders what the write leaves behind, as the stage shows it now. What a repeated one has left may
+ * have gone since; of what is in Redis alone, only the id is said. */
+static fb_code_t render_answer(const fb_snapshot_t *snapshot, fb_write_t *write,
+                               const uint32_t *ids)
 {
     const fb_command_t *command = write->command;
     fb_args_t args = {.id_count = FB_PATH_IDS_MAX};
-    memcpy(args.ids, plan->ids, sizeof(args.ids));
-    memcpy(write->ids, plan->ids, sizeof(write->ids));
+    memcpy(args.ids, ids, sizeof(args.ids));
+    memcpy(write->ids, ids, sizeof(write->ids));
     write->position = snapshot->position;
     if (command->answer == FB_ANSWER_EMPTY)
-        return;
-    fb_error_t error = {0};
-    fb_assert(command->shows->render(snapshot, &args, &write->body, &error) == FB_OK);
-    fb_etag(fb_buffer_slice(&write->body), write->etag);
+        return FB_OK;
+    fb_error_t error;
+    error.code = FB_OK; /* without a code, its texts say nothing */
+    fb_code_t code = command->shows->render(snapshot, &args, &write->body, &error);
+    if (code == FB_OK)
+        fb_etag(fb_buffer_slice(&write->body), write->etag);
+    else if (code == FB_ARCHIVED)
+        fb_buffer_printf(&write->body, "{\"id\":%u}", ids[0]);
+    else
+        return (write->error = error).code;
     if (command->answer == FB_ANSWER_CREATED || command->answer == FB_ANSWER_ACCEPTED)
-        fb_registry_put_path(&write->location, command->shows->path, plan->ids);
+        fb_registry_put_path(&write->location, command->shows->path, ids);
+    return FB_OK;
 }
 
 static void count_ops(fb_batch_t *batch, const fb_change_t *change)
@@ -177,10 +188,12 @@ static void plan_one(fb_batch_t *batch, uint32_t author, fb_write_t *write)
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
     fb_plan_t plan = {0};
     if (write->command->plan(snapshot, &write->args, &plan, &write->error) == FB_OK) {
+        if (write->key != NULL)
+            fb_idempotency_put(snapshot, write->key, plan.ids, write->args.now, &plan.change);
         begin_revision(batch);
         add_part(batch, &plan.change);
         end_revision(batch, author);
-        render_answer(snapshot, write, &plan);
+        fb_assert(render_answer(snapshot, write, plan.ids) == FB_OK);
     }
     fb_change_dispose(&plan.change);
 }
@@ -211,8 +224,21 @@ static void put_success(const fb_snapshot_t *snapshot, const fb_command_t *comma
     fb_assert(command->shows->render(snapshot, &shown, body, &error) == FB_OK);
 }
 
+/* The key of the whole request is the last part of its change. */
+static void add_key(fb_batch_t *batch, const fb_write_t *write)
+{
+    static const uint32_t none[FB_PATH_IDS_MAX];
+    fb_change_t change = {0};
+    if (write->key == NULL)
+        return;
+    fb_idempotency_put(fb_stage_view(batch->stage), write->key, none, write->args.now, &change);
+    add_part(batch, &change);
+    fb_change_dispose(&change);
+}
+
 /* All items that can be planned are one change; where there are none, nothing is committed. Each
- * result is what the item leaves behind, before the next one comes. */
+ * result is what the item leaves behind, before the next one comes. The plans of a request that was
+ * done before only say what each item is about: its result is what that is now. */
 static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
 {
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
@@ -232,28 +258,40 @@ static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
             put_failure(write, &item, &error, &write->body);
             continue;
         }
-        if (!begun)
-            begin_revision(batch);
-        begun = true;
-        add_part(batch, &plan.change);
+        if (!write->is_replay) {
+            if (!begun)
+                begin_revision(batch);
+            begun = true;
+            add_part(batch, &plan.change);
+        }
         put_success(snapshot, write->command, &plan, &write->body);
     }
     fb_buffer_put_literal(&write->body, "]}");
-    if (begun)
+    if (begun) {
+        add_key(batch, write);
         end_revision(batch, author);
+    }
     write->position = snapshot->position;
     fb_change_dispose(&plan.change);
 }
 
+/* A key that is known wins over If-Match: the thing has changed by the very write that is repeated.
+ */
 static void plan_write(fb_batch_t *batch, uint32_t author, fb_write_t *write)
 {
     const fb_snapshot_t *snapshot = fb_stage_view(batch->stage);
+    uint32_t ids[FB_PATH_IDS_MAX];
     reset_answer(write);
     write->position = snapshot->position;
-    if (check_if_match(snapshot, write, &write->error) != FB_OK)
+    if (write->key != NULL && fb_idempotency_find(snapshot, write->key, write->args.now,
+                                                  &write->is_replay, ids, &write->error) != FB_OK)
+        return;
+    if (!write->is_replay && check_if_match(snapshot, write, &write->error) != FB_OK)
         return;
     if (write->command->body_mode == FB_BODY_EACH)
         plan_items(batch, author, write);
+    else if (write->is_replay)
+        render_answer(snapshot, write, ids);
     else
         plan_one(batch, author, write);
 }

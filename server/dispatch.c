@@ -202,6 +202,25 @@ static char *copy_if_match(const h2o_req_t *req)
     return joined.at;
 }
 
+/* Of commands that are sent by POST: the others may be repeated as they are (RFC 9110, section
+ * 9.2.2). */
+static fb_code_t read_key(const h2o_req_t *req, const fb_route_t *route, fb_write_t *write,
+                          fb_error_t *error)
+{
+    static const h2o_iovec_t name = {H2O_STRLIT("idempotency-key")};
+    if (strcmp(route->command->method, "POST") != 0)
+        return FB_OK;
+    ssize_t found = h2o_find_header_by_str(&req->headers, name.base, name.len, -1);
+    if (found < 0)
+        return FB_OK;
+    if (h2o_find_header_by_str(&req->headers, name.base, name.len, found) >= 0)
+        return fb_fail_field(error, FB_MALFORMED, FB_SLICE("Idempotency-Key"), "is given twice");
+    write->key = fb_alloc(sizeof(*write->key));
+    return fb_idempotency_read(write->key, route->command->path, route->ids,
+                               slice_of(req->headers.entries[found].value), slice_of(req->entity),
+                               error);
+}
+
 static void submit(fb_exchange_t *exchange, pending_t *pending, fb_error_t *error)
 {
     h2o_req_t *req = exchange->req;
@@ -232,7 +251,8 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
     fb_write_init(&pending->write, route->command);
     pending->write.on_done = on_write_done;
     size_t body_bytes_max = exchange->loop->server->body_bytes_max;
-    if (read_command(req, body_bytes_max, route, &pending->write.args, &error) != FB_OK) {
+    if (read_command(req, body_bytes_max, route, &pending->write.args, &error) != FB_OK ||
+        read_key(req, route, &pending->write, &error) != FB_OK) {
         free_pending(pending);
         fb_reply_problem(exchange, &error, NULL);
         return;

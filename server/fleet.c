@@ -10,7 +10,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/plural.h"
+#include "base/set_name.h"
 #include "resources/registry.h"
 #include "resources/stage.h"
 
@@ -27,7 +27,7 @@ static void make_schema(fb_fleet_t *fleet)
             continue;
         for (unsigned f = 0; f < resource->field_count; f++)
             fleet->fields[count][f] = resource->fields[f].name;
-        fb_plural(resource->row_name, fleet->set_names[count], sizeof(fleet->set_names[count]));
+        fb_set_name(resource->row_name, fleet->set_names[count], sizeof(fleet->set_names[count]));
         fleet->family_ids[count] = i;
         fleet->families[count] = (fb_store_family_t){
             .row_name = resource->row_name,

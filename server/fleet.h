@@ -3,7 +3,7 @@
 
 #include "cache/shelf.h"
 #include "persistence/store.h"
-#include "resources/resource.h"
+#include "resources/idempotency.h"
 #include "server/metrics.h"
 #include "server/news.h"
 
@@ -23,6 +23,7 @@ typedef struct fb_write {
     const fb_command_t *command;
     fb_args_t args;                          /* owned */
     char *if_match;                          /* owned: the If-Match field; NULL: none */
+    fb_idempotency_t *key;                   /* owned: the Idempotency-Key; NULL: none */
     uint64_t deadline_ms;                    /* monotonic; after it the write is given up */
     struct fb_write *next;                   /* in the writer's queue */
     void (*on_done)(struct fb_write *write); /* once, on the writer's thread */
@@ -32,6 +33,7 @@ typedef struct fb_write {
     fb_buffer_t location; /* FB_ANSWER_CREATED, _ACCEPTED: the path of the thing */
     char etag[FB_ETAG_BYTES + 1];
     uint32_t ids[FB_PATH_IDS_MAX]; /* those of the path of what it shows */
+    bool is_replay;                /* it was done before: the answer is what came of that */
     fb_position_t position;        /* the write's own revision; where it failed, the one it saw */
     fb_error_t error;              /* its code is FB_OK where the write landed */
 } fb_write_t;

@@ -9,7 +9,9 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
     fb_code_t code = FB_OK;
     fb_store_t *store = NULL;
     home->rules = (fb_rules_t){.machine_types = (const char *const *)options->types,
-                               .machine_type_count = options->type_count};
+                               .machine_type_count = options->type_count,
+                               .orders_pending_max = options->orders_pending,
+                               .idempotency_keys_max = options->idempotency_keys};
     const fb_private_redis_options_t private_options = {
         .binary = options->redis_server, .is_cancelled = is_cancelled, .context = context};
     if (options->redis == NULL)

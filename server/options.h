@@ -11,7 +11,7 @@
  * in text may carry k, M or G (of 1,024). */
 #define FB_LISTEN_MAX   8
 #define FB_TYPES_MAX    256
-#define FB_SETTINGS_MAX 48
+#define FB_SETTINGS_MAX 64
 #define FB_VERIFY_MAX   64
 
 /* Where a setting came from; the strongest last. */
@@ -54,6 +54,12 @@ typedef struct {
     uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
     uint64_t history_length;         /* history.length: entries a machine keeps; 10000; 0: all */
     uint64_t history_age_ms;         /* history.age: for how long; 0s: for ever */
+    uint64_t orders_workers;         /* orders.workers: in hand at a time; 256; 0: none */
+    uint64_t orders_processing_ms;   /* orders.processing_time: of each; 0s */
+    uint64_t orders_claim_ms;        /* orders.claim_after: silence of another instance; 10s */
+    uint64_t orders_recent;          /* orders.recent: past ones in the snapshot; 100000 */
+    uint64_t orders_pending;         /* orders.pending: that wait; 1000000 */
+    uint64_t idempotency_keys;       /* idempotency.keys: that are remembered; 100000 */
     bool require_fsync;              /* require: "fsync" or "none"; none */
     char *redis_server;              /* redis_server: the program; redis-server */
     /* seed alone */

@@ -25,6 +25,7 @@ static const h2o_iovec_t name_min_revision = {H2O_STRLIT("fleetbit-min-revision"
 static h2o_iovec_t name_retry_after = {H2O_STRLIT("retry-after")};
 static h2o_iovec_t name_buffering = {H2O_STRLIT("x-accel-buffering")};
 static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
+static h2o_iovec_t name_replayed = {H2O_STRLIT("idempotency-replayed")};
 
 static const h2o_iovec_t type_json = {H2O_STRLIT("application/json")};
 static const h2o_iovec_t type_problem = {H2O_STRLIT("application/problem+json")};
@@ -388,13 +389,15 @@ void fb_reply_write(fb_exchange_t *exchange, fb_write_t *write)
     fb_answer_t answer = write->command->answer;
     begin(exchange, fb_status_of_success(successes[answer]));
     add(req, &name_revision, position_text(req, &write->position));
+    if (write->is_replay)
+        add(req, &name_replayed, h2o_iovec_init(H2O_STRLIT("true")));
     if (write->location.len > 0)
         add(req, &H2O_TOKEN_LOCATION->buf, pool_body(req, &write->location));
     if (answer == FB_ANSWER_EMPTY) {
         finish(exchange, h2o_iovec_init(NULL, 0));
         return;
     }
-    if (answer != FB_ANSWER_RESULTS) /* of several things: a validator of none */
+    if (write->etag[0] != '\0') /* of several things there is a validator of none */
         add(req, &H2O_TOKEN_ETAG->buf, h2o_strdup(&req->pool, write->etag, FB_ETAG_BYTES));
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_json);
     req->res.content_length = write->body.len;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/state.h"
 
-#include "base/plural.h"
+#include "base/set_name.h"
 #include "resources/checksum.h"
 
 #define BITMAP_PAGES_MAX 8192 /* hashed for one answer: about a millisecond */
@@ -19,7 +19,7 @@ bool fb_state_family_name(unsigned family, char name[FB_STATE_NAME_BYTES])
 {
     const char *row_name = fb_registry_resource(family)->row_name;
     if (row_name != NULL)
-        fb_plural(row_name, name, FB_STATE_NAME_BYTES);
+        fb_set_name(row_name, name, FB_STATE_NAME_BYTES);
     return row_name != NULL;
 }
 

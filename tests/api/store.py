@@ -22,8 +22,10 @@ def chain_next(chain, command, change):
     return b"%016x%016x" % (value.high, value.low)
 
 
-def plural(word):
+def set_name(word):
     """The name of the set of the rows that are named so."""
+    if word == "order":
+        return "order_ids"
     if word[-1] == "y":
         return word[:-1] + "ies"
     return word + ("es" if word[-1] == "s" else "s")
@@ -87,9 +89,9 @@ class Log:
         known = {"head", "log"}
         for row in self.last:
             alive = {identity for name, identity in self.rows if name == row}
-            assert bits(plural(row)) == alive, row
+            assert bits(set_name(row)) == alive, row
             assert int(self.head[f"last_id:{row}"]) == self.last[row]
-            known.add(plural(row))
+            known.add(set_name(row))
         for (row, identity), fields in self.rows.items():
             key = f"{row}:{identity}"
             stored = {k.decode(): v.decode()

@@ -112,7 +112,57 @@ static void a_new_reader_holds_back_all_until_its_first_take(void **state)
     fb_shelf_destroy(&shelf);
 }
 
-static void there_are_64_readers_at_most(void **state)
+static void a_visitor_holds_back_what_it_sees_and_nobody_waits_for_it(void **state)
+{
+    (void)state;
+    fb_shelf_t *shelf = fb_shelf_create();
+    fb_reader_t *reader = fb_shelf_reader_create(shelf), *visitor = fb_shelf_visitor_create(shelf);
+    assert_null(fb_shelf_visit(visitor));
+    put_number(shelf, 1, 0);
+    assert_int_equal(taken_number(reader), 1);
+    const uint64_t *seen = fb_shelf_visit(visitor);
+    assert_int_equal(*seen, 1);
+    put_number(shelf, 2, 5);
+    put_number(shelf, 3, 5);
+    assert_int_equal(taken_number(reader), 3);
+    assert_int_equal(fb_shelf_reached(shelf), 3);
+    assert_int_equal(fb_shelf_reclaim(shelf), 12);
+    assert_int_equal(*seen, 1);
+
+    /* A second visit lets go of the first one. */
+    assert_int_equal(*(const uint64_t *)fb_shelf_visit(visitor), 3);
+    assert_int_equal(fb_shelf_reclaim(shelf), 0);
+    put_number(shelf, 4, 5);
+    assert_int_equal(taken_number(reader), 4);
+    assert_int_equal(fb_shelf_reclaim(shelf), 6);
+    fb_shelf_leave(visitor);
+    assert_int_equal(fb_shelf_reclaim(shelf), 0);
+    fb_shelf_reader_destroy(&reader);
+    assert_int_equal(fb_shelf_reached(shelf), UINT64_MAX);
+    fb_shelf_reader_destroy(&visitor);
+    fb_shelf_destroy(&shelf);
+}
+
+static void a_visitor_holds_nothing_before_its_first_visit(void **state)
+{
+    (void)state;
+    fb_shelf_t *shelf = fb_shelf_create();
+    put_number(shelf, 1, 0);
+    fb_reader_t *visitor = fb_shelf_visitor_create(shelf);
+    put_number(shelf, 2, 1);
+    assert_int_equal(fb_shelf_reached(shelf), UINT64_MAX);
+    assert_int_equal(fb_shelf_reclaim(shelf), 0);
+    assert_int_equal(*(const uint64_t *)fb_shelf_visit(visitor), 2);
+    fb_shelf_reader_destroy(&visitor);
+
+    /* Nor does it leave anything to the reader in its place, or the other way round. */
+    fb_reader_t *reader = fb_shelf_reader_create(shelf);
+    assert_int_equal(fb_shelf_reached(shelf), 0);
+    fb_shelf_reader_destroy(&reader);
+    fb_shelf_destroy(&shelf);
+}
+
+static void there_is_room_for_so_many_readers(void **state)
 {
     (void)state;
     fb_shelf_t *shelf = fb_shelf_create();
@@ -211,6 +261,27 @@ static void *on_passer_by(void *context)
     return NULL;
 }
 
+static void *on_visitor(void *context)
+{
+    stage_t *stage = context;
+    fb_reader_t *visitor = fb_shelf_visitor_create(stage->shelf);
+    uint64_t number_min = 1;
+    for (uint64_t n = 0; !atomic_load(&stage->stop); n++) {
+        const fleet_t *fleet = fb_shelf_visit(visitor);
+        for (uint64_t looks = 0; looks < n % 4 + 1; looks++) {
+            if (!fleet_is_sound(fleet, number_min))
+                atomic_fetch_add(&stage->faults, 1);
+            sched_yield();
+        }
+        number_min = fleet->number;
+        if (n % 3 != 0)
+            fb_shelf_leave(visitor);
+        atomic_fetch_add_explicit(&stage->takes, 1, memory_order_relaxed);
+    }
+    fb_shelf_reader_destroy(&visitor);
+    return NULL;
+}
+
 static part_t *part_create(fb_build_t *build, uint64_t born)
 {
     part_t *part = fb_build_alloc(build, sizeof(*part));
@@ -242,15 +313,25 @@ static uint64_t put_fleet(fb_shelf_t *shelf, chance_t *chance)
 static void no_reader_ever_sees_a_freed_block(void **state)
 {
     (void)state;
-    enum { READERS = 4, PASSERS_BY = 2, RUN_MS = 1000, PUTS_MIN = 50, WAITING_MAX = 10000 };
+    enum {
+        READERS = 4,
+        PASSERS_BY = 2,
+        VISITORS = 2,
+        RUN_MS = 1000,
+        PUTS_MIN = 50,
+        WAITING_MAX = 10000
+    };
     mallopt(M_PERTURB, 0xA5); /* freed blocks lose their content, without a sanitizer too */
     chance_t chance = chance_init();
     stage_t stage = {.shelf = fb_shelf_create()};
     uint64_t number = put_fleet(stage.shelf, &chance);
-    pthread_t threads[READERS + PASSERS_BY];
-    for (size_t i = 0; i < READERS + PASSERS_BY; i++)
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, i < READERS ? on_reader : on_passer_by, &stage), 0);
+    pthread_t threads[READERS + PASSERS_BY + VISITORS];
+    for (size_t i = 0; i < READERS + PASSERS_BY + VISITORS; i++) {
+        void *(*run)(void *) = i < READERS                ? on_reader
+                               : i < READERS + PASSERS_BY ? on_passer_by
+                                                          : on_visitor;
+        assert_int_equal(pthread_create(&threads[i], NULL, run, &stage), 0);
+    }
 
     uint64_t end_ms = fb_clock_monotonic_ms() + RUN_MS;
     while (fb_clock_monotonic_ms() < end_ms || number < PUTS_MIN) {
@@ -264,7 +345,7 @@ static void no_reader_ever_sees_a_freed_block(void **state)
     while (fb_shelf_reached(stage.shelf) < number)
         sched_yield();
     atomic_store(&stage.stop, true);
-    for (size_t i = 0; i < READERS + PASSERS_BY; i++)
+    for (size_t i = 0; i < READERS + PASSERS_BY + VISITORS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     /* Not before: who has just come holds back all until its first take. */
     assert_int_equal(fb_shelf_reclaim(stage.shelf), 0);
@@ -288,7 +369,9 @@ int main(void)
         cmocka_unit_test(what_a_reader_pins_is_held_back_until_its_next_take),
         cmocka_unit_test(without_readers_nothing_waits),
         cmocka_unit_test(a_new_reader_holds_back_all_until_its_first_take),
-        cmocka_unit_test(there_are_64_readers_at_most),
+        cmocka_unit_test(a_visitor_holds_back_what_it_sees_and_nobody_waits_for_it),
+        cmocka_unit_test(a_visitor_holds_nothing_before_its_first_visit),
+        cmocka_unit_test(there_is_room_for_so_many_readers),
         cmocka_unit_test(destroying_the_shelf_frees_what_waits),
         cmocka_unit_test(no_reader_ever_sees_a_freed_block),
     };

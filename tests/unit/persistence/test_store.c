@@ -130,6 +130,28 @@ static const char *const malformed[] = {
     "[[\"days\",\"booked\",5,\"2100-02-29\",1,1]]",
     "[[\"days\",\"booked\",5,\"2399-12-31\",2,1]]",
     "[[\"days\",\"booked\",5,\"2400-01-01\",1,1]]",
+    "[[\"days\",\"booked\",[],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",{\"a\":5},\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,0],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,4294967296],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,null],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[null,5],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,\"6\"],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,[6]],\"2026-11-21\",1,1]]",
+    "[[\"days\",\"booked\",[5,6.5],\"2026-11-21\",1,1]]",
+    "[[\"delete\",\"machine\",[1]]]",
+    "[[\"put\",\"machine\",[5],{\"label\":\"a\"}]]",
+    "[[\"archive\",\"machine\"]]",
+    "[[\"archive\",\"machine\",0]]",
+    "[[\"archive\",\"machine\",[]]]",
+    "[[\"archive\",\"machine\",[1,-1]]]",
+    "[[\"archive\",\"machine\",1,1]]",
+    "[[\"archive\",\"Machine\",1]]",
+    "[[\"queue\",\"jobs\"]]",
+    "[[\"queue\",\"jobs\",0]]",
+    "[[\"queue\",\"jobs\",[1]]]",
+    "[[\"queue\",\"jobs\",1,1]]",
+    "[[\"queue\",\"Jobs\",1]]",
     "[[\"delete\",\"machine\",1],[\"delete\",\"machine\",2],[\"delete\"]]",
 };
 
@@ -442,22 +464,46 @@ static void a_commit_beyond_its_bound_is_refused(void **state)
     end(&subject);
 }
 
+static uint32_t chance_id(chance_t *chance)
+{
+    return 1 + chance_below(chance, chance_below(chance, 8) == 0 ? 5000 : 20);
+}
+
+/* One, or several: neighbours, strangers, some of them twice. */
+static void put_random_ids(chance_t *chance, fb_buffer_t *text)
+{
+    uint32_t id = chance_id(chance), count = chance_below(chance, 3) * chance_below(chance, 200);
+    if (count == 0)
+        fb_buffer_put_u64(text, id);
+    for (uint32_t i = 0; i < count; i++) {
+        fb_buffer_printf(text, "%s%u", i == 0 ? "[" : ",", id);
+        id = chance_below(chance, 8) == 0 ? chance_id(chance) : id + chance_below(chance, 3);
+    }
+    fb_buffer_put_text(text, count == 0 ? "" : "]");
+}
+
 /* One operation of a random program. */
 static void put_random_operation(chance_t *chance, fb_buffer_t *text)
 {
     static const char *const rows[] = {"machine", "window"};
     static const char *const fields[] = {"label", "note", "price", "reason", "other"};
     static const char *const texts[] = {"", "x", "\xc3\xa4", "a longer text", "\\\"", "\\u0041"};
-    uint32_t id = 1 + chance_below(chance, chance_below(chance, 8) == 0 ? 5000 : 20);
-    switch (chance_below(chance, 4)) {
+    uint32_t id = chance_id(chance);
+    switch (chance_below(chance, 5)) {
     case 0:
         fb_buffer_printf(text, "[\"delete\",\"%s\",%u]", rows[chance_below(chance, 2)], id);
         break;
     case 1:
-        fb_buffer_printf(text, "[\"days\",\"%s\",%u,\"20%02u-%02u-%02u\",%u,%u]",
-                         picture_planes[chance_below(chance, 2)], id, 26 + chance_below(chance, 3),
+        fb_buffer_printf(text, "[\"days\",\"%s\",", picture_planes[chance_below(chance, 2)]);
+        put_random_ids(chance, text);
+        fb_buffer_printf(text, ",\"20%02u-%02u-%02u\",%u,%u]", 26 + chance_below(chance, 3),
                          1 + chance_below(chance, 12), 1 + chance_below(chance, 28),
                          1 + chance_below(chance, 40), chance_below(chance, 3) > 0);
+        break;
+    case 2:
+        fb_buffer_printf(text, "[\"archive\",\"%s\",", rows[chance_below(chance, 2)]);
+        put_random_ids(chance, text);
+        fb_buffer_put_char(text, ']');
         break;
     default:
         fb_buffer_printf(text, "[\"put\",\"%s\",%u,{", rows[chance_below(chance, 2)], id);

@@ -60,6 +60,35 @@ static void a_row_with_a_history_says_where_and_when(void **state)
     fb_change_dispose(&change);
 }
 
+static void neighbours_that_differ_in_the_id_alone_are_written_as_one(void **state)
+{
+    (void)state;
+    fb_change_t change = {0};
+    for (uint32_t id = 9; id >= 7; id--)
+        fb_change_days(&change, FB_PLANE_BOOKED, id, TODAY, TODAY + 9, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 7, TODAY, TODAY + 9, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 7, TODAY + 1, TODAY + 10, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 7, TODAY + 1, TODAY + 9, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 8, TODAY + 1, TODAY + 9, false);
+    fb_change_archive(&change, FB_ORDERS, 3);
+    fb_change_archive(&change, FB_ORDERS, UINT32_MAX);
+    fb_change_archive(&change, FB_MACHINES, 3);
+    fb_change_queue(&change, FB_ORDERS, 5);
+    fb_change_queue(&change, FB_ORDERS, 6);
+    fb_change_delete(&change, FB_MACHINES, 1);
+    fb_change_delete(&change, FB_MACHINES, 2);
+    assert_payload(&change, "[[\"days\",\"booked\",[9,8,7],\"2026-11-21\",10,1],"
+                            "[\"days\",\"maintenance\",7,\"2026-11-21\",10,1],"
+                            "[\"days\",\"maintenance\",7,\"2026-11-22\",10,1],"
+                            "[\"days\",\"maintenance\",7,\"2026-11-22\",9,1],"
+                            "[\"days\",\"maintenance\",8,\"2026-11-22\",9,0],"
+                            "[\"archive\",\"order\",[3,4294967295]],"
+                            "[\"archive\",\"machine\",3],"
+                            "[\"queue\",\"orders\",5],[\"queue\",\"orders\",6],"
+                            "[\"delete\",\"machine\",1],[\"delete\",\"machine\",2]]");
+    fb_change_dispose(&change);
+}
+
 /* As logs have them that were written before the family had a history. */
 static void a_row_without_its_history_is_still_read(void **state)
 {
@@ -112,6 +141,30 @@ static uint32_t chance_id(chance_t *chance)
     return (uint32_t)(chance_u64(chance) >> (32 + chance_below(chance, 31))) | 1;
 }
 
+/* Of one machine or of several, whose neighbours differ in the id or in something else, too. */
+static void chance_days(chance_t *chance, fb_change_t *change, fb_day_t from, fb_day_t to)
+{
+    fb_plane_id_t plane = chance_below(chance, FB_PLANE_COUNT);
+    bool set = chance_below(chance, 2) == 0;
+    for (uint32_t n = 1 + chance_below(chance, 5); n > 0; n--) {
+        fb_change_days(change, plane, chance_id(chance), from, to, set);
+        switch (chance_below(chance, 12)) {
+        case 0:
+            plane = chance_below(chance, FB_PLANE_COUNT);
+            break;
+        case 1:
+            set = !set;
+            break;
+        case 2:
+            from = (fb_day_t)chance_between(chance, FB_DAY_MIN, to);
+            break;
+        case 3:
+            to = (fb_day_t)chance_between(chance, from, FB_DAY_MAX);
+            break;
+        }
+    }
+}
+
 static void chance_change(chance_t *chance, fb_change_t *change)
 {
     for (uint32_t n = chance_below(chance, 7); n > 0; n--) {
@@ -120,7 +173,7 @@ static void chance_change(chance_t *chance, fb_change_t *change)
         fb_value_t values[FB_FIELDS_MAX];
         fb_day_t from = (fb_day_t)chance_between(chance, FB_DAY_MIN, FB_DAY_MAX);
         fb_day_t to = (fb_day_t)chance_between(chance, from, FB_DAY_MAX);
-        switch (chance_below(chance, 3)) {
+        switch (chance_below(chance, 5)) {
         case 0:
             for (unsigned f = 0; f < resource->field_count; f++)
                 values[f] = chance_value(chance, &resource->fields[f]);
@@ -130,8 +183,14 @@ static void chance_change(chance_t *chance, fb_change_t *change)
             fb_change_delete(change, family, chance_id(chance));
             break;
         case 2:
-            fb_change_days(change, chance_below(chance, FB_PLANE_COUNT), chance_id(chance), from,
-                           to, chance_below(chance, 2) == 0);
+            chance_days(chance, change, from, to);
+            break;
+        case 3:
+            for (uint32_t k = chance_below(chance, 4); k > 0; k--)
+                fb_change_archive(change, family, chance_id(chance));
+            break;
+        case 4:
+            fb_change_queue(change, FB_ORDERS, chance_id(chance));
             break;
         }
     }
@@ -219,6 +278,18 @@ static void a_damaged_payload_is_refused_or_understood_whole(void **state)
     assert_true(refused > 10000);
 }
 
+static void assert_refused(const char *const *payloads, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fb_change_t change = {0};
+        fb_error_t error = {0};
+        if (fb_change_decode(&change, fb_slice(payloads[i]), &error) != FB_DIVERGED)
+            fail_msg("%s is understood", payloads[i]);
+        assert_int_equal(error.code, FB_DIVERGED);
+        fb_change_dispose(&change);
+    }
+}
+
 #define AT_NOON "{\"status\":\"red\",\"updated_at\":\"2026-11-21T12:00:00.000Z\"}"
 
 static void what_is_no_change_of_ours_is_refused(void **state)
@@ -280,14 +351,34 @@ static void what_is_no_change_of_ours_is_refused(void **state)
         "[[\"days\",\"maintenance\",1,\"1970-01-01\",4294967296,1]]",
         "[[\"days\",\"maintenance\",1,20778,1,1]]",
     };
-    for (size_t i = 0; i < FB_COUNT(payloads); i++) {
-        fb_change_t change = {0};
-        fb_error_t error = {0};
-        if (fb_change_decode(&change, fb_slice(payloads[i]), &error) != FB_DIVERGED)
-            fail_msg("%s is understood", payloads[i]);
-        assert_int_equal(error.code, FB_DIVERGED);
-        fb_change_dispose(&change);
-    }
+    assert_refused(payloads, FB_COUNT(payloads));
+}
+
+static void ids_and_queues_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    static const char *const payloads[] = {
+        "[[\"days\",\"maintenance\",[],\"2026-11-21\",1,1]]",
+        "[[\"days\",\"maintenance\",[1,0],\"2026-11-21\",1,1]]",
+        "[[\"days\",\"maintenance\",[1,[2]],\"2026-11-21\",1,1]]",
+        "[[\"days\",\"maintenance\",{\"1\":2},\"2026-11-21\",1,1]]",
+        "[[\"days\",\"maintenance\",[1,2.0],\"2026-11-21\",1,1]]",
+        "[[\"delete\",\"machine\",[1]]]",
+        "[[\"put\",\"machine\",[1],{\"label\":\"a\"}]]",
+        "[[\"archive\",\"order\"]]",
+        "[[\"archive\",\"order\",0]]",
+        "[[\"archive\",\"order\",[]]]",
+        "[[\"archive\",\"order\",[1,4294967296]]]",
+        "[[\"archive\",\"order\",1,2]]",
+        "[[\"archive\",\"orders\",1]]",
+        "[[\"queue\",\"orders\"]]",
+        "[[\"queue\",\"orders\",0]]",
+        "[[\"queue\",\"orders\",[1]]]",
+        "[[\"queue\",\"orders\",1,1]]",
+        "[[\"queue\",\"order\",1]]",
+        "[[\"queue\",\"machines\",1]]",
+    };
+    assert_refused(payloads, FB_COUNT(payloads));
 }
 
 static void the_whole_calendar_is_one_operation(void **state)
@@ -309,10 +400,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_change_is_written_as_the_store_reads_it),
         cmocka_unit_test(a_row_with_a_history_says_where_and_when),
+        cmocka_unit_test(neighbours_that_differ_in_the_id_alone_are_written_as_one),
         cmocka_unit_test(a_row_without_its_history_is_still_read),
         cmocka_unit_test(what_is_encoded_is_decoded_to_the_same_operations),
         cmocka_unit_test(a_damaged_payload_is_refused_or_understood_whole),
         cmocka_unit_test(what_is_no_change_of_ours_is_refused),
+        cmocka_unit_test(ids_and_queues_that_are_none_are_refused),
         cmocka_unit_test(the_whole_calendar_is_one_operation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

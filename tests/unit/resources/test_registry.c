@@ -178,7 +178,7 @@ static void check_fields(const fb_field_t *fields, unsigned count)
         assert_true(!(fields[f].flags & (FB_UNIQUE | FB_FACET)) || fields[f].kind == FB_KIND_TEXT);
         assert_true(!(fields[f].flags & FB_PARENT) || fields[f].kind == FB_KIND_INTEGER ||
                     fields[f].kind == FB_KIND_NUMBERS);
-        assert_true(!(fields[f].flags & FB_OMITTED) || (fields[f].flags & FB_NULLABLE));
+        assert_true(!(fields[f].flags & (FB_GIVEN | FB_OMITTED)) || fields[f].flags & FB_NULLABLE);
         assert_int_equal(fb_field_find(fields, count, fb_slice(fields[f].name)), f);
     }
 }
@@ -225,9 +225,10 @@ static void every_descriptor_is_whole(void **state)
         for (unsigned i = 0; i < resource->view_count; i++) {
             const fb_view_t *view = &resource->views[i];
             check_fields(view->query, view->query_count);
-            bool is_pure = view->source == FB_SOURCE_SNAPSHOT;
-            assert_true((view->stamp != NULL) == is_pure);
-            assert_true((view->render != NULL) == (is_pure || view->source == FB_SOURCE_POSTED));
+            bool is_posted = view->source == FB_SOURCE_POSTED;
+            bool is_kept = view->source == FB_SOURCE_SNAPSHOT;
+            assert_int_equal(view->render != NULL, is_kept || is_posted);
+            assert_int_equal(view->stamp != NULL, is_kept);
             assert_true(count_ids(view->path) <= FB_PATH_IDS_MAX);
             /* A page that goes on has a size, too. */
             assert_int_equal(fb_field_find(view->query, view->query_count, FB_SLICE("cursor")) >= 0,
@@ -249,7 +250,12 @@ static void a_family_is_found_by_the_name_of_its_rows(void **state)
     for (unsigned family = 0; family < fb_registry_count(); family++) {
         const char *name = fb_registry_resource(family)->row_name;
         assert_true(name == NULL || fb_registry_family(fb_slice(name)) == (int)family);
+        const char *queue = fb_registry_resource(family)->queue;
+        assert_true(queue == NULL || fb_registry_queue(fb_slice(queue)) == (int)family);
     }
+    assert_int_equal(fb_registry_queue(FB_SLICE("orders")), FB_ORDERS);
+    assert_int_equal(fb_registry_queue(FB_SLICE("order")), -1);
+    assert_int_equal(fb_registry_queue(FB_SLICE("")), -1);
 }
 
 int main(void)

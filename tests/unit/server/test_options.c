@@ -37,6 +37,12 @@ static void without_a_word_the_defaults_hold(void **state)
     assert_int_equal(options.redis_log_length, 100000);
     assert_int_equal(options.history_length, 10000);
     assert_int_equal(options.history_age_ms, 0);
+    assert_int_equal(options.orders_workers, 256);
+    assert_int_equal(options.orders_processing_ms, 0);
+    assert_int_equal(options.orders_claim_ms, 10000);
+    assert_int_equal(options.orders_recent, 100000);
+    assert_int_equal(options.orders_pending, 1000000);
+    assert_int_equal(options.idempotency_keys, 100000);
     assert_false(options.require_fsync);
     assert_string_equal(options.redis_server, "redis-server");
     assert_int_equal(options.seed_days, 730);
@@ -156,7 +162,9 @@ static void each_kind_is_read(void **state)
                        "  stall_timeout: 1d, drain_timeout: 0s, connections: 1000000,\n"
                        "  min_revision_wait: 1h, lame_duck: 1500ms}\n"
                        "memo:\n  bytes: 64G\nwriter:\n  queue: 1\nlog:\n  length: 1\n"
-                       "history: {length: 0, age: 365d}\n");
+                       "history: {length: 0, age: 365d}\n"
+                       "orders: {workers: 0, processing_time: 24h, claim_after: 1s, recent: 0,\n"
+                       "  pending: 1}\nidempotency:\n  keys: 10000000\n");
     assert_true(options.require_fsync);
     assert_true(options.demo);
     assert_int_equal(options.redis_timeout_ms, 250);
@@ -170,6 +178,12 @@ static void each_kind_is_read(void **state)
     assert_int_equal(options.limits_lame_duck_ms, 1500);
     assert_int_equal(options.history_length, 0);
     assert_true(options.history_age_ms == (uint64_t)365 * 86400000);
+    assert_int_equal(options.orders_workers, 0);
+    assert_int_equal(options.orders_processing_ms, 86400000);
+    assert_int_equal(options.orders_claim_ms, 1000);
+    assert_int_equal(options.orders_recent, 0);
+    assert_int_equal(options.orders_pending, 1);
+    assert_int_equal(options.idempotency_keys, 10000000);
     assert_int_equal(options.limits_connections, 1000000);
     assert_true(options.memo_bytes == (uint64_t)64 << 30);
     assert_printed(&options, "  drain_timeout: 0s  #");

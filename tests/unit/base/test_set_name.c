@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/plural.h"
+#include "base/set_name.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,16 +8,18 @@
 
 #include <cmocka.h>
 
-static void every_word_has_its_plural(void **state)
+static void every_name_of_rows_has_that_of_its_set(void **state)
 {
     (void)state;
     static const struct {
-        const char *word, *plural;
-    } words[] = {
+        const char *row_name, *set_name;
+    } names[] = {
         {"machine", "machines"},
         {"window", "windows"},
         {"status", "statuses"},
-        {"order", "orders"},
+        {"order", "order_ids"},
+        {"order_total", "order_totals"},
+        {"idempotency", "idempotencies"},
         {"factory", "factories"},
         {"sprocket", "sprockets"},
         {"plan", "plans"},
@@ -26,17 +28,18 @@ static void every_word_has_its_plural(void **state)
         {"y", "ies"},
         {"inventory", "inventories"},
     };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        char plural[32];
-        fb_plural(words[i].word, plural, strlen(words[i].word) + FB_PLURAL_EXTRA_BYTES + 1);
-        assert_string_equal(plural, words[i].plural);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char set_name[40];
+        fb_set_name(names[i].row_name, set_name,
+                    strlen(names[i].row_name) + FB_SET_NAME_EXTRA_BYTES + 1);
+        assert_string_equal(set_name, names[i].set_name);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_word_has_its_plural),
+        cmocka_unit_test(every_name_of_rows_has_that_of_its_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
