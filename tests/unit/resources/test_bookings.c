@@ -455,7 +455,7 @@ static void step(world_t *world)
 static void a_random_program_never_books_a_machine_twice(void **state)
 {
     (void)state;
-    enum { STEPS = 8000, A_SNAPSHOT = 25, A_CHECK = 80 };
+    enum { STEPS = 12000, A_SNAPSHOT = 25, A_CHECK = 80 };
     world_t world = {.chance = chance_init()};
     world.model = calloc(1, sizeof(*world.model));
     world.model->today = FIRST_DAY;
