@@ -71,3 +71,100 @@ static inline void assert_order(const fb_snapshot_t *snapshot, uint32_t id, cons
     snprintf(target, sizeof(target), "/get_order/%u", id);
     assert_reads(snapshot, target, expected);
 }
+
+/* --- a fleet of three machines ------------------------------------------------------------- */
+
+#define ORDER(rest) "{\"user_id\":7,\"item_ids\":[1,2],\"total_amount\":12.5" rest "}"
+#define DATES       ",\"start_date\":\"2026-11-23\",\"end_date\":\"2026-11-25\""
+#define HELD        DATES ",\"hold_seconds\":60"
+
+/* How the order that these ask for begins and goes on. */
+#define HEAD(id, state)                                                                            \
+    "{\"id\":" #id ",\"user_id\":7,\"item_ids\":[1,2],\"total_amount\":12.50,\"status\":\"" state  \
+    "\",\"created_at\":\"2026-11-21T12:00:00.000Z\""
+#define AT(ms) "\"2026-11-21T12:00:00." #ms "Z\""
+
+typedef struct {
+    history_t history;
+    fb_stage_t *stage;
+    const fb_snapshot_t *view;
+    fb_instant_t now;
+    written_t written;
+} fleet_t;
+
+static inline int set_up(void **state)
+{
+    fleet_t *fleet = calloc(1, sizeof(*fleet));
+    char body[100];
+    fleet->history = history_create(1);
+    fleet->stage = fb_stage_begin(history_now(&fleet->history));
+    fleet->view = fb_stage_view(fleet->stage);
+    fleet->now = NOON;
+    for (int i = 1; i <= 3; i++) {
+        snprintf(body, sizeof(body), "{\"label\":\"m\",\"inventory_id\":\"%d\",\"type\":\"crane\"}",
+                 i);
+        must_write(fleet->stage, "POST", "/v1/machines", body);
+    }
+    *state = fleet;
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    fleet_t *fleet = *state;
+    history_push(&fleet->history, &fleet->stage);
+    history_dispose(&fleet->history);
+    fb_buffer_dispose(&fleet->written.payload);
+    free(fleet);
+    return 0;
+}
+
+static inline void write_ok(fleet_t *fleet, const char *method, const char *path, const char *body)
+{
+    if (fleet_write(fleet->stage, fleet->now, method, path, body, &fleet->written) != FB_OK)
+        fail_msg("%s %s %s: %s", method, path, body, fleet->written.error.detail);
+}
+
+/* Fails, and says so. */
+static inline void write_fails(fleet_t *fleet, const char *method, const char *path,
+                               const char *body, fb_code_t code, const char *field,
+                               const char *detail)
+{
+    fleet_write(fleet->stage, fleet->now, method, path, body, &fleet->written);
+    assert_error(&fleet->written.error, code, field);
+    const fb_error_t *error = &fleet->written.error;
+    assert_string_equal(field != NULL ? error->fields[0].detail : error->detail, detail);
+}
+
+static inline void create(fleet_t *fleet, const char *body)
+{
+    write_ok(fleet, "POST", "/v1/orders", body);
+}
+
+static inline fb_code_t ask_fleet(fleet_t *fleet, const fb_command_t *command, uint32_t first,
+                                  uint32_t last)
+{
+    uint32_t ids[10];
+    unsigned count = 0;
+    for (uint32_t id = first; id <= last; id++)
+        ids[count++] = id;
+    return orders_ask(fleet->stage, command, fleet->now, ids, count, &fleet->written);
+}
+
+/* The days from the 22nd to the 26th on which a machine is booked: ".111." */
+static inline void assert_booked(const fleet_t *fleet, uint32_t machine, const char *expected)
+{
+    char days[6] = "";
+    for (int i = 0; i < 5; i++) {
+        uint32_t order = fb_booking_on(fleet->view, machine, TODAY + 1 + i);
+        bool is_booked = fb_snapshot_has_day(fleet->view, FB_PLANE_BOOKED, TODAY + 1 + i, machine);
+        assert_int_equal(is_booked, order != 0);
+        days[i] = is_booked ? (char)('0' + order) : '.';
+    }
+    assert_string_equal(days, expected);
+}
+
+static inline void assert_payload(const fleet_t *fleet, const char *expected)
+{
+    assert_text(fb_buffer_slice(&fleet->written.payload), expected);
+}
