@@ -48,7 +48,7 @@ class Log:
             if len(self.entries) == int(self.head["revision"]):
                 break
         self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
-        self.archived, self.queues = set(), set()
+        self.archived = set()
 
     def check_dense(self):
         expected = [b"%d-0" % (i + 1) for i in range(int(self.head["revision"]))]
@@ -93,8 +93,8 @@ class Log:
     def _archive(self, row, ids):
         self.archived.update((row, identity) for identity in several(ids))
 
-    def _queue(self, queue, _identity):
-        self.queues.add(queue)
+    def _queue(self, _queue, identity):
+        assert ("order", identity) in self.rows
 
     def check_state(self):
         """Every key, and no other, is what the log says."""
@@ -104,7 +104,7 @@ class Log:
                     if byte & (128 >> j)}
 
         keys = {key.decode()[len(self.prefix):] for key in self.client.keys(self.prefix + "*")}
-        known = {"head", "log"} | self.queues
+        known = {"head", "log", "orders"}  # the queue is there before its first order
         for row in self.last:
             loaded = {identity for name, identity in self.rows.keys() - self.archived
                       if name == row}
