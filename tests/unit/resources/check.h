@@ -186,7 +186,7 @@ static inline void check_machine_calendar(const fb_snapshot_t *snapshot, const m
                          model_in_maintenance(model, id, day) ? "true" : "false",
                          model_is_booked(model, id, day) ? "true" : "false");
         model_put_windows(model, id, day, &expected);
-        fb_buffer_put_text(&expected, "]}");
+        fb_buffer_put_text(&expected, "],\"order_id\":null}");
     }
     fb_buffer_put_text(&expected, "]}");
     assert_int_equal(fleet_read(snapshot, target.at, &body, NULL, &error), FB_OK);
