@@ -92,6 +92,30 @@ bool fb_bitmap_next(const fb_bitmap_t *bitmap, uint32_t *number)
     return false;
 }
 
+bool fb_bitmap_gap(const fb_bitmap_t *bitmap, uint32_t *number)
+{
+    uint32_t at = *number;
+    for (;;) {
+        const uint64_t *page = fb_table_get(&bitmap->pages, at / PAGE_BITS);
+        if (page == NULL) {
+            *number = at;
+            return true;
+        }
+        uint64_t mask = bit_of(at) | (bit_of(at) - 1);
+        for (unsigned i = word_of(at) + 1; i-- > 0; mask = UINT64_MAX) {
+            uint64_t free_bits = ~page[i] & mask;
+            if (free_bits != 0) {
+                *number =
+                    at / PAGE_BITS * PAGE_BITS + i * 64 + 63 - (unsigned)__builtin_clzll(free_bits);
+                return true;
+            }
+        }
+        if (at < PAGE_BITS)
+            return false;
+        at = at / PAGE_BITS * PAGE_BITS - 1;
+    }
+}
+
 EACH_PROCESSOR
 static uint64_t count_bits(const uint64_t *words, unsigned used)
 {
@@ -184,33 +208,41 @@ static void walk_dispose(walk_t *walk)
         free(walk->leaves);
 }
 
-/* Goes to the next leaf that has pages; false if there is none. */
-static bool walk_leaf(walk_t *walk)
+/* Looks up the leaves that have the page; false where it passes none of that leaf's. */
+static bool load_leaves(walk_t *walk)
 {
     const fb_bitmap_filter_t *filter = walk->filter;
-    for (;;) {
-        uint32_t page = (uint32_t)walk->page;
-        if (walk->page >= PAGES_MAX || fb_table_next(&filter->all->pages, &page) == NULL)
-            return false;
-        walk->page = page;
-        walk->leaf_end = page - page % LEAF_PAGES + LEAF_PAGES;
-        walk->all = fb_table_leaf(&filter->all->pages, page);
-        walk->also = walk->all;
-        if (filter->also != NULL)
-            walk->also = fb_table_leaf(&filter->also->pages, page);
-        if (walk->also != NULL)
-            break;
-        walk->page = walk->leaf_end;
-    }
+    uint32_t page = (uint32_t)walk->page;
+    walk->all = fb_table_leaf(&filter->all->pages, page);
+    walk->also = walk->all;
+    if (filter->also != NULL && walk->all != NULL)
+        walk->also = fb_table_leaf(&filter->also->pages, page);
+    if (walk->also == NULL)
+        return false;
     walk->leaf_count = 0;
     for (size_t i = 0; i < filter->without_count; i++) {
         if (filter->without[i] == NULL)
             continue;
-        const void *const *leaf = fb_table_leaf(&filter->without[i]->pages, (uint32_t)walk->page);
+        const void *const *leaf = fb_table_leaf(&filter->without[i]->pages, page);
         if (leaf != NULL)
             walk->leaves[walk->leaf_count++] = leaf;
     }
     return true;
+}
+
+/* Goes to the next leaf that has pages; false if there is none. */
+static bool walk_leaf(walk_t *walk)
+{
+    for (;;) {
+        uint32_t page = (uint32_t)walk->page;
+        if (walk->page >= PAGES_MAX || fb_table_next(&walk->filter->all->pages, &page) == NULL)
+            return false;
+        walk->page = page;
+        walk->leaf_end = page - page % LEAF_PAGES + LEAF_PAGES;
+        if (load_leaves(walk))
+            return true;
+        walk->page = walk->leaf_end;
+    }
 }
 
 /* How many words, in whole blocks, a page has up to its last bit: in the pages of a small fleet
@@ -262,6 +294,26 @@ static void filter_page(uint64_t *restrict words, unsigned used, const uint64_t 
         filter_words(words, used, all, also, without, count);
 }
 
+/* Writes what passes of one page of the leaves, as many words as are `used`; false where that is
+ * nothing for certain. */
+static bool walk_page(walk_t *walk, uint64_t *words, unsigned *used)
+{
+    unsigned slot = walk->page % LEAF_PAGES;
+    if (walk->all[slot] == NULL)
+        return false;
+    walk->left--;
+    if (walk->also[slot] == NULL)
+        return false;
+    size_t count = 0;
+    for (size_t i = 0; i < walk->leaf_count; i++) {
+        if (walk->leaves[i][slot] != NULL)
+            walk->pages[count++] = walk->leaves[i][slot];
+    }
+    *used = used_words(walk->all[slot]);
+    filter_page(words, *used, walk->all[slot], walk->also[slot], walk->pages, count);
+    return true;
+}
+
 /* Writes the words of the next page that may have bits, as many of them as are `used`, and its
  * number; false at the end. */
 static bool walk_next(walk_t *walk, uint64_t *words, unsigned *used, uint32_t *number)
@@ -269,19 +321,8 @@ static bool walk_next(walk_t *walk, uint64_t *words, unsigned *used, uint32_t *n
     for (;; walk->page++) {
         if (walk->left == 0 || (walk->page >= walk->leaf_end && !walk_leaf(walk)))
             return false;
-        unsigned slot = walk->page % LEAF_PAGES;
-        if (walk->all[slot] == NULL)
+        if (!walk_page(walk, words, used))
             continue;
-        walk->left--;
-        if (walk->also[slot] == NULL)
-            continue;
-        size_t count = 0;
-        for (size_t i = 0; i < walk->leaf_count; i++) {
-            if (walk->leaves[i][slot] != NULL)
-                walk->pages[count++] = walk->leaves[i][slot];
-        }
-        *used = used_words(walk->all[slot]);
-        filter_page(words, *used, walk->all[slot], walk->also[slot], walk->pages, count);
         *number = (uint32_t)walk->page++;
         return true;
     }
@@ -342,5 +383,46 @@ size_t fb_bitmap_select(const fb_bitmap_filter_t *filter, uint32_t from, uint32_
     walk_dispose(&walk);
     if (count != NULL)
         *count = counting ? passed : filter->all->count;
+    return found;
+}
+
+/* The numbers <= `from` of one page, descending, at most `max`; returns how many it wrote. */
+static size_t select_bits_down(const uint64_t *words, unsigned used, uint32_t page, uint32_t from,
+                               uint32_t *numbers, size_t max)
+{
+    size_t count = 0;
+    bool is_first = page == from / PAGE_BITS;
+    unsigned last = is_first ? word_of(from) : PAGE_WORDS - 1;
+    uint64_t mask = is_first ? bit_of(from) | (bit_of(from) - 1) : UINT64_MAX;
+    for (unsigned i = last + 1; i-- > 0 && count < max; mask = UINT64_MAX) {
+        uint64_t word = i < used ? words[i] & mask : 0;
+        while (word != 0 && count < max) {
+            unsigned bit = 63 - (unsigned)__builtin_clzll(word);
+            numbers[count++] = page * PAGE_BITS + i * 64 + bit;
+            word ^= (uint64_t)1 << bit;
+        }
+    }
+    return count;
+}
+
+size_t fb_bitmap_select_down(const fb_bitmap_filter_t *filter, uint32_t from, uint32_t *numbers,
+                             size_t max)
+{
+    walk_t walk;
+    uint64_t words[PAGE_WORDS];
+    unsigned used;
+    size_t found = 0;
+    walk_init(&walk, filter, from);
+    for (bool at_leaf = false; found < max; walk.page--) {
+        if (!at_leaf && !load_leaves(&walk))
+            walk.page -= walk.page % LEAF_PAGES; /* none of its pages */
+        else if (walk_page(&walk, words, &used))
+            found += select_bits_down(words, used, (uint32_t)walk.page, from, numbers + found,
+                                      max - found);
+        if (walk.page == 0)
+            break;
+        at_leaf = walk.page % LEAF_PAGES != 0;
+    }
+    walk_dispose(&walk);
     return found;
 }

@@ -23,6 +23,9 @@ bool fb_bitmap_has(const fb_bitmap_t *bitmap, uint32_t number);
 bool fb_bitmap_put(fb_bitmap_t *bitmap, fb_build_t *build, uint32_t number, bool set);
 /* The least number >= `*number` in the set, which it is set to; false if there is none. */
 bool fb_bitmap_next(const fb_bitmap_t *bitmap, uint32_t *number);
+/* The greatest number <= `*number` that is not in the set, which it is set to; false if there is
+ * none. */
+bool fb_bitmap_gap(const fb_bitmap_t *bitmap, uint32_t *number);
 /* Makes it hold exactly the bits of `bytes`, as Redis keeps a bitmap: bit n is the bit
  * 7 - n % 8 of byte n / 8 (SETBIT counts from the most significant bit). Only for an empty
  * bitmap. */
@@ -48,3 +51,6 @@ uint64_t fb_bitmap_count(const fb_bitmap_filter_t *filter);
  * `count` is not NULL, also says how many pass in all, in the same walk. */
 size_t fb_bitmap_select(const fb_bitmap_filter_t *filter, uint32_t from, uint32_t *numbers,
                         size_t max, uint64_t *count);
+/* Writes the greatest `max` numbers <= `from` that pass, descending; returns how many it wrote. */
+size_t fb_bitmap_select_down(const fb_bitmap_filter_t *filter, uint32_t from, uint32_t *numbers,
+                             size_t max);

@@ -264,6 +264,8 @@ fb_code_t fb_args_read_body(fb_args_t *args, const fb_field_t *fields, unsigned 
     fb_assert(count <= FB_FIELDS_MAX);
     if (mode == FB_BODY_EACH)
         return read_items(args, fields, count, body, error);
+    if (mode == FB_BODY_OPTIONAL && body.len == 0)
+        return check_required(args->values, fields, count, error);
     fb_code_t code = fb_json_parse_object(body, &args->body, error);
     return code == FB_OK ? read_object(&table, args->body, args->values, error) : code;
 }

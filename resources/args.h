@@ -37,11 +37,12 @@ fb_code_t fb_args_read_query(fb_args_t *args, const fb_field_t *fields, unsigned
                              fb_slice_t query, fb_error_t *error);
 
 typedef enum {
-    FB_BODY_NEW,     /* POST: required members must be there */
-    FB_BODY_REPLACE, /* PUT: as FB_BODY_NEW, but members that the server assigns are passed over,
-                        so that what was read can be sent back */
-    FB_BODY_MERGE,   /* PATCH: JSON merge patch (RFC 7396); only what is given changes */
-    FB_BODY_EACH,    /* an array of 1 to FB_ITEMS_MAX objects, each as with FB_BODY_NEW */
+    FB_BODY_NEW,      /* POST: required members must be there */
+    FB_BODY_REPLACE,  /* PUT: as FB_BODY_NEW, but members that the server assigns are passed over,
+                         so that what was read can be sent back */
+    FB_BODY_MERGE,    /* PATCH: JSON merge patch (RFC 7396); only what is given changes */
+    FB_BODY_OPTIONAL, /* as FB_BODY_NEW, or nothing at all where no member is required */
+    FB_BODY_EACH,     /* an array of 1 to FB_ITEMS_MAX objects, each as with FB_BODY_NEW */
 } fb_body_mode_t;
 
 /* Reads a body by the table (borrowed with FB_BODY_EACH). `read_only` are further members that the

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/assert.h"
+#include "resources/bookings.h"
 #include "resources/cursor.h"
 #include "resources/listing.h"
 #include "resources/machines.h"
 #include "resources/maintenance.h"
 
 #define RANGE_DAYS_MAX 366
+#define CONFLICTS_MAX  1000 /* that are listed */
 
 typedef struct {
     fb_day_t from, to;
@@ -36,7 +38,7 @@ static const fb_field_t free_query[] = {
     [FREE_CURSOR] = FB_CURSOR_FIELD,
 };
 
-static const fb_view_t views[3];
+static const fb_view_t views[4];
 
 /* Of arguments that have passed check_free. */
 static range_t free_range(const fb_snapshot_t *snapshot, const fb_args_t *args)
@@ -183,12 +185,6 @@ static const fb_field_t machine_query[] = {
     [MACHINE_TO] = {"to", "the last day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, FB_REQUIRED},
 };
 
-static bool has_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane, fb_day_t day, uint32_t id)
-{
-    const fb_bitmap_t *set = fb_snapshot_day(snapshot, plane, day);
-    return set != NULL && fb_bitmap_has(set, id);
-}
-
 static void put_windows(const fb_snapshot_t *snapshot, uint32_t machine, fb_day_t day,
                         fb_buffer_t *body)
 {
@@ -206,11 +202,21 @@ static void put_windows(const fb_snapshot_t *snapshot, uint32_t machine, fb_day_
     fb_buffer_put_char(body, ']');
 }
 
-static void put_day(const fb_snapshot_t *snapshot, uint32_t machine, fb_day_t day,
+static void put_order(uint32_t order, fb_buffer_t *body)
+{
+    fb_buffer_put_literal(body, ",\"order_id\":");
+    if (order != 0)
+        fb_buffer_put_u64(body, order);
+    else
+        fb_buffer_put_literal(body, "null");
+}
+
+/* `order` is the one that holds the day, or 0. */
+static void put_day(const fb_snapshot_t *snapshot, uint32_t machine, fb_day_t day, uint32_t order,
                     fb_buffer_t *body)
 {
-    bool maintenance = has_day(snapshot, FB_PLANE_MAINTENANCE, day, machine);
-    bool booked = has_day(snapshot, FB_PLANE_BOOKED, day, machine);
+    bool maintenance = fb_snapshot_has_day(snapshot, FB_PLANE_MAINTENANCE, day, machine);
+    bool booked = fb_snapshot_has_day(snapshot, FB_PLANE_BOOKED, day, machine);
     fb_buffer_put_literal(body, "{\"date\":");
     fb_json_put_day(body, day);
     fb_buffer_printf(body, ",\"available\":%s,\"maintenance\":%s,\"booked\":%s",
@@ -220,6 +226,7 @@ static void put_day(const fb_snapshot_t *snapshot, uint32_t machine, fb_day_t da
         put_windows(snapshot, machine, day, body);
     else
         fb_buffer_put_literal(body, ",\"windows\":[]");
+    put_order(order, body);
     fb_buffer_put_char(body, '}');
 }
 
@@ -227,19 +234,21 @@ static fb_code_t render_machine(const fb_snapshot_t *snapshot, const fb_args_t *
                                 fb_buffer_t *body, fb_error_t *error)
 {
     const fb_row_t *machine;
+    uint32_t orders[RANGE_DAYS_MAX];
     range_t range = calendar_range(args);
     fb_code_t code = fb_require_row(snapshot, FB_MACHINES, args->ids[0], &machine, error);
     if (code == FB_OK)
         code = check_range(range, error);
     if (code != FB_OK)
         return code;
+    fb_bookings_on(snapshot, machine->id, range.from, range.to, orders);
     fb_buffer_printf(body, "{\"machine_id\":%u,", machine->id);
     put_range(body, false, range);
     fb_buffer_put_literal(body, ",\"days\":[");
     for (fb_day_t day = range.from; day <= range.to; day++) {
         if (day > range.from)
             fb_buffer_put_char(body, ',');
-        put_day(snapshot, machine->id, day, body);
+        put_day(snapshot, machine->id, day, orders[day - range.from], body);
     }
     fb_buffer_put_literal(body, "]}");
     return FB_OK;
@@ -250,11 +259,57 @@ static uint64_t stamp_machine(const fb_snapshot_t *snapshot, const fb_args_t *ar
     range_t range = calendar_range(args);
     uint64_t days = fb_snapshot_days_changed(snapshot, range.from, range.to);
     uint64_t machine = fb_machine_changed(snapshot, args->ids[0]);
-    return days > machine ? days : machine;
+    const fb_children_t *orders = fb_bookings_of(snapshot, args->ids[0]);
+    return fb_latest(fb_latest(days, machine), orders != NULL ? orders->changed : 0);
 }
 
 _Static_assert((int)MACHINE_FROM == CALENDAR_FROM && (int)MACHINE_TO == CALENDAR_TO,
                "calendar_range serves both calendars");
+
+/* --- may these be booked? ---------------------------------------------------------------- */
+
+enum { CHECK_ITEMS, CHECK_START, CHECK_END };
+
+static const fb_field_t check_body[] = {
+    [CHECK_ITEMS] = {"item_ids", "the machines", 1, UINT32_MAX, FB_KIND_NUMBERS, FB_REQUIRED},
+    [CHECK_START] = {"start_date", "the first day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE,
+                     FB_REQUIRED},
+    [CHECK_END] = {"end_date", "the last day", FB_DAY_MIN, FB_DAY_MAX, FB_KIND_DATE, FB_REQUIRED},
+};
+
+static void put_conflict(const fb_obstacle_t *obstacle, fb_buffer_t *body)
+{
+    fb_buffer_printf(body, "{\"machine_id\":%u,\"date\":", obstacle->machine);
+    fb_json_put_day(body, obstacle->day);
+    fb_buffer_printf(body, ",\"maintenance\":%s,\"booked\":%s",
+                     obstacle->in_maintenance ? "true" : "false",
+                     obstacle->is_booked ? "true" : "false");
+    put_order(obstacle->order, body);
+    fb_buffer_put_char(body, '}');
+}
+
+static fb_code_t render_check(const fb_snapshot_t *snapshot, const fb_args_t *args,
+                              fb_buffer_t *body, fb_error_t *error)
+{
+    fb_obstacle_t obstacles[CONFLICTS_MAX];
+    fb_slice_t machines = args->values[CHECK_ITEMS].text;
+    fb_day_t from = (fb_day_t)args->values[CHECK_START].number;
+    fb_day_t to = (fb_day_t)args->values[CHECK_END].number;
+    fb_code_t code = fb_bookings_require_days(snapshot, from, to, error);
+    if (code == FB_OK)
+        code = fb_bookings_require_machines(snapshot, machines, error);
+    if (code != FB_OK)
+        return code;
+    size_t count = fb_bookings_check(snapshot, machines, from, to, obstacles, CONFLICTS_MAX);
+    fb_buffer_printf(body, "{\"available\":%s,\"count\":%zu,\"conflicts\":[",
+                     count == 0 ? "true" : "false", count);
+    for (size_t i = 0; i < count && i < CONFLICTS_MAX; i++) {
+        fb_buffer_put_text(body, i > 0 ? "," : "");
+        put_conflict(&obstacles[i], body);
+    }
+    fb_buffer_put_literal(body, "]}");
+    return FB_OK;
+}
 
 static const fb_view_t views[] = {
     {"/v1/availability", "the machines that are free", free_query, FB_COUNT(free_query),
@@ -263,6 +318,8 @@ static const fb_view_t views[] = {
      FB_COUNT(calendar_query), render_calendar, stamp_calendar, FB_SOURCE_SNAPSHOT},
     {"/v1/machines/{id}/calendar", "what each day of a machine is taken by", machine_query,
      FB_COUNT(machine_query), render_machine, stamp_machine, FB_SOURCE_SNAPSHOT},
+    {"/v1/availability/check", "may these machines be booked, and what is in the way", check_body,
+     FB_COUNT(check_body), render_check, NULL, FB_SOURCE_POSTED},
 };
 
 const fb_resource_t fb_availability = {

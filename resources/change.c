@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "resources/registry.h"
@@ -11,6 +12,7 @@ void fb_change_dispose(fb_change_t *change)
 {
     free(change->ops);
     json_decref(change->decoded);
+    json_decref(change->kept);
     *change = (fb_change_t){0};
 }
 
@@ -58,6 +60,15 @@ void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_da
     op->from = from;
     op->days = (uint32_t)(to - from + 1);
     op->set = set;
+}
+
+fb_slice_t fb_change_keep(fb_change_t *change, fb_slice_t text)
+{
+    json_t *copy = json_stringn_nocheck(text.at, text.len);
+    if (change->kept == NULL)
+        change->kept = json_array();
+    fb_assert(json_array_append_new(change->kept, copy) == 0);
+    return (fb_slice_t){json_string_value(copy), json_string_length(copy)};
 }
 
 static void encode_values(const fb_op_t *op, fb_buffer_t *payload)

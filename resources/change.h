@@ -29,6 +29,7 @@ typedef struct {
     fb_op_t *ops;
     size_t count, capacity;
     json_t *decoded; /* owned: the texts of a change that was read from the log */
+    json_t *kept;    /* owned: those that a plan has made (fb_change_keep) */
 } fb_change_t;
 
 void fb_change_dispose(fb_change_t *change);
@@ -40,6 +41,9 @@ void fb_change_queue(fb_change_t *change, unsigned family, uint32_t id);
 /* Both ends included; nothing where `to` is before `from`. */
 void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
                     fb_day_t to, bool set);
+
+/* Keeps a copy of a text (UTF-8) for as long as the change: what a value of it may borrow. */
+fb_slice_t fb_change_keep(fb_change_t *change, fb_slice_t text);
 
 /* Appends the operations of a payload, with commas between them: a change in parts is one payload.
  * Neighbours that differ in their ids alone are written as one, with an array of these. */

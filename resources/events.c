@@ -61,6 +61,9 @@ static bool shows(const fb_event_t *event, const fb_row_t *row)
 bool fb_event_is_newest(const fb_snapshot_t *snapshot, const fb_event_t *event)
 {
     const fb_row_t *row = fb_snapshot_row(snapshot, event->family, event->id);
+    bool is_archived = row == NULL && fb_registry_resource(event->family)->archive != NULL;
+    if (is_archived) /* it changes no more; of several events of it the last one is */
+        return true;
     if (row == NULL || event->deleted)
         return row == NULL && event->deleted;
     /* Of several changes in one snapshot each has its serial. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "resources/machines.h"
 
+#include "resources/bookings.h"
 #include "resources/cursor.h"
 #include "resources/equipment.h"
 #include "resources/listing.h"
@@ -37,8 +38,8 @@ static const fb_bitmap_t no_machines = {0};
 
 static void put_computed(const fb_snapshot_t *snapshot, const fb_row_t *row, fb_buffer_t *body)
 {
-    const fb_bitmap_t *today = fb_snapshot_day(snapshot, FB_PLANE_MAINTENANCE, snapshot->today);
-    bool in_maintenance = today != NULL && fb_bitmap_has(today, row->id);
+    bool in_maintenance =
+        fb_snapshot_has_day(snapshot, FB_PLANE_MAINTENANCE, snapshot->today, row->id);
     fb_window_t window;
     bool has_window = fb_maintenance_current(snapshot, row->id, &window);
     if (!in_maintenance && !has_window) { /* most machines: all at once */
@@ -257,11 +258,25 @@ static fb_code_t plan_patch(const fb_snapshot_t *snapshot, const fb_args_t *args
     return update(snapshot, args, true, plan, error);
 }
 
+/* A customer counts on it. */
+static fb_code_t check_orders(const fb_snapshot_t *snapshot, uint32_t machine, fb_error_t *error)
+{
+    char orders[FB_BOOKINGS_NAMED_BYTES];
+    size_t count = fb_bookings_name(snapshot, machine, snapshot->today, FB_DAY_MAX, true, orders,
+                                    sizeof(orders));
+    if (count == 0)
+        return FB_OK;
+    return fb_fail(error, FB_CONFLICT,
+                   "machine %u is booked today or later, or not yet back: see %s", machine, orders);
+}
+
 static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
                              fb_error_t *error)
 {
     const fb_row_t *row;
     fb_code_t code = fb_require_row(snapshot, FB_MACHINES, args->ids[0], &row, error);
+    if (code == FB_OK)
+        code = check_orders(snapshot, row->id, error);
     if (code != FB_OK)
         return code;
     fb_maintenance_end_all(snapshot, row->id, &plan->change);

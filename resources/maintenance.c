@@ -2,6 +2,7 @@
 #include "resources/maintenance.h"
 
 #include "base/assert.h"
+#include "resources/bookings.h"
 #include "resources/listing.h"
 #include "resources/machines.h"
 
@@ -207,18 +208,20 @@ static fb_code_t read_window(const fb_snapshot_t *snapshot, const fb_args_t *arg
 static fb_code_t check_bookings(const fb_snapshot_t *snapshot, uint32_t machine,
                                 const fb_window_t *window, fb_error_t *error)
 {
-    char date[FB_DAY_TEXT_BYTES];
-    for (fb_day_t day = window->start; day <= window->end; day++) {
-        const fb_bitmap_t *booked = fb_snapshot_day(snapshot, FB_PLANE_BOOKED, day);
-        if (booked == NULL || !fb_bitmap_has(booked, machine))
-            continue;
-        fb_day_format(day, date);
-        fb_fail_field(error, FB_CONFLICT, FB_SLICE("start_date"),
-                      "machine %u is booked on %.*s; \"override\": true puts it in maintenance "
-                      "all the same",
-                      machine, FB_DAY_TEXT_BYTES, date);
-    }
-    return error->code;
+    char date[FB_DAY_TEXT_BYTES], orders[FB_BOOKINGS_NAMED_BYTES];
+    fb_day_t day = window->start;
+    while (day <= window->end && !fb_snapshot_has_day(snapshot, FB_PLANE_BOOKED, day, machine))
+        day++;
+    if (day > window->end)
+        return FB_OK;
+    size_t count = fb_bookings_name(snapshot, machine, window->start, window->end, false, orders,
+                                    sizeof(orders));
+    fb_day_format(day, date);
+    return fb_fail_field(error, FB_CONFLICT, FB_SLICE("start_date"),
+                         "machine %u is booked on %.*s%s%s; \"override\": true puts it in "
+                         "maintenance all the same",
+                         machine, FB_DAY_TEXT_BYTES, date, count > 0 ? ", by " : "",
+                         count > 0 ? orders : "");
 }
 
 static fb_code_t plan_create(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,

@@ -27,6 +27,7 @@ enum {
     FB_ORDER_START,     /* its first and its last day: both or neither */
     FB_ORDER_END,
     FB_ORDER_HOLD_UNTIL, /* PENDING with a hold */
+    FB_ORDER_CONFIRMED,  /* when its hold was confirmed: it keeps the days */
     FB_ORDER_WORKER,     /* PROCESSING: the instance that has it; null: somebody outside */
     FB_ORDER_FIELDS,
 };
@@ -57,7 +58,7 @@ const fb_bitmap_t *fb_orders_in(const fb_snapshot_t *snapshot, fb_order_state_t 
 const fb_bitmap_t *fb_orders_held(const fb_snapshot_t *snapshot);
 /* May it be archived: is it at its end, without a day from today on? */
 bool fb_order_is_past(const fb_snapshot_t *snapshot, const fb_row_t *order);
-/* The oldest order that waits, or 0. */
+/* The oldest order that waits for a worker, and not for its customer; or 0. */
 uint32_t fb_orders_oldest_pending(const fb_snapshot_t *snapshot);
 
 /* --- what the workers of an instance ask the writer for: server/jobs.h ---------------------

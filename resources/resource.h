@@ -25,7 +25,8 @@ typedef struct {
                         fb_error_t *error);
     /* Of all that `render` reads: while it stays the same, so does the body. */
     uint64_t (*stamp)(const fb_snapshot_t *snapshot, const fb_args_t *args);
-    fb_source_t source; /* other than FB_SOURCE_SNAPSHOT: `render` and `stamp` are NULL */
+    fb_source_t source; /* FB_SOURCE_HISTORY, FB_SOURCE_EVENTS: `render` and `stamp` are NULL;
+                           FB_SOURCE_POSTED: `stamp` is */
 } fb_view_t;
 
 /* What a command leaves behind, and how that is answered. */
@@ -56,8 +57,9 @@ typedef struct {
     fb_body_mode_t body_mode;
     fb_answer_t answer;
     const fb_view_t *shows; /* the view of the thing that is answered */
-    const fb_view_t *match; /* the view of the command's own path, which If-Match is held
-                               against (RFC 9110, section 13.1.1) */
+    const fb_view_t *match; /* what If-Match is held against (RFC 9110, section 13.1.1): the view of
+                               the command's own path, or of the thing that it acts on; NULL: there
+                               is nothing, and it does not hold */
     fb_code_t (*plan)(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
                       fb_error_t *error);
 } fb_command_t;

@@ -141,11 +141,10 @@ static void put_copy(draft_t *draft, fb_slice_t text, unsigned f)
     fb_buffer_put_slice(&draft->bytes, text);
 }
 
-static void render(draft_t *draft, const char *id_name, const fb_field_t *fields, unsigned count,
-                   unsigned split, uint32_t id, const fb_value_t *values)
+static void put_members(draft_t *draft, const char *id_name, const fb_field_t *fields,
+                        unsigned count, unsigned split, uint32_t id, const fb_value_t *values)
 {
     fb_buffer_t *bytes = &draft->bytes;
-    fb_buffer_reserve(bytes, EXPECTED_BYTES);
     fb_buffer_put_literal(bytes, "{\"");
     fb_buffer_put_text(bytes, id_name);
     fb_buffer_put_literal(bytes, "\":");
@@ -159,6 +158,21 @@ static void render(draft_t *draft, const char *id_name, const fb_field_t *fields
         draft->head = bytes->len;
     fb_buffer_put_char(bytes, '}');
     draft->tail = bytes->len - draft->head;
+}
+
+void fb_row_put_json(fb_buffer_t *json, const char *id_name, const fb_field_t *fields,
+                     unsigned count, uint32_t id, const fb_value_t *values)
+{
+    draft_t draft = {.bytes = *json};
+    put_members(&draft, id_name, fields, count, count, id, values);
+    *json = draft.bytes;
+}
+
+static void render(draft_t *draft, const char *id_name, const fb_field_t *fields, unsigned count,
+                   unsigned split, uint32_t id, const fb_value_t *values)
+{
+    fb_buffer_reserve(&draft->bytes, EXPECTED_BYTES);
+    put_members(draft, id_name, fields, count, split, id, values);
     for (unsigned f = 0; f < count; f++) {
         if (draft->escaped[f])
             put_copy(draft, values[f].text, f);

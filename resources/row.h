@@ -37,6 +37,10 @@ const fb_row_t *fb_row_create(fb_build_t *build, const char *id_name, const fb_f
                               unsigned count, unsigned split, uint32_t id, const fb_value_t *values,
                               uint64_t changed);
 
+/* Appends the JSON that such a row has, but for computed members. */
+void fb_row_put_json(fb_buffer_t *json, const char *id_name, const fb_field_t *fields,
+                     unsigned count, uint32_t id, const fb_value_t *values);
+
 /* The value of a field, borrowed from the row. */
 fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned field);
 

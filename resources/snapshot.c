@@ -51,6 +51,13 @@ const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t 
     return found ? &found->machines : NULL;
 }
 
+bool fb_snapshot_has_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane, fb_day_t day,
+                         uint32_t machine)
+{
+    const fb_bitmap_t *machines = fb_snapshot_day(snapshot, plane, day);
+    return machines != NULL && fb_bitmap_has(machines, machine);
+}
+
 uint64_t fb_snapshot_days_changed(const fb_snapshot_t *snapshot, fb_day_t from, fb_day_t to)
 {
     uint64_t changed = 0;

@@ -106,6 +106,9 @@ const fb_bitmap_t *fb_snapshot_given(const fb_snapshot_t *snapshot, unsigned fam
 /* The bitmap of a day; NULL where it never had a bit. */
 const fb_bitmap_t *fb_snapshot_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane,
                                    fb_day_t day);
+/* Has the machine its bit on that day? */
+bool fb_snapshot_has_day(const fb_snapshot_t *snapshot, fb_plane_id_t plane, fb_day_t day,
+                         uint32_t machine);
 /* The stamp of a range of days over all planes. */
 uint64_t fb_snapshot_days_changed(const fb_snapshot_t *snapshot, fb_day_t from, fb_day_t to);
 /* The checksum of the state: see resources/checksum.h. */

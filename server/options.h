@@ -68,6 +68,15 @@ typedef struct {
     /* verify alone */
     char *instances[FB_VERIFY_MAX]; /* --instance: URLs of admin listeners; that of this host */
     unsigned instance_count;
+    /* order alone */
+    char *order_url;            /* --url: of a server; http://127.0.0.1:8080 */
+    uint64_t order_requests;    /* --requests: orders to place; 100 */
+    uint64_t order_concurrency; /* --concurrency: at once; 10 */
+    char *order_user;           /* --user: who orders; 1 */
+    char *order_items;          /* --items: numbers with commas between them; 1 */
+    char *order_start;          /* --start-date, NULL: none */
+    char *order_end;            /* --end-date, NULL: none */
+    bool order_wait;            /* --wait: until all are at their end */
     /* What was read, for fb_options_print. */
     char *conf;                    /* --conf or FLEETBIT_CONF: the file; NULL: none */
     uint8_t from[FB_SETTINGS_MAX]; /* fb_options_from_t, in the order of the table */
@@ -79,6 +88,7 @@ typedef enum {
     FB_OPTIONS_SEED = 2,
     FB_OPTIONS_CHECK = 4,
     FB_OPTIONS_VERIFY = 8,
+    FB_OPTIONS_ORDER = 16,
 } fb_options_for_t;
 
 /* Reads all four sources. `argv` begins after the subcommand. FB_CONFIG names the flag, variable or

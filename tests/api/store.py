@@ -31,9 +31,9 @@ def set_name(word):
     return word + ("es" if word[-1] == "s" else "s")
 
 
-def several(ids):
-    """One id or an array of them, as operations have them."""
-    return ids if isinstance(ids, list) else [ids]
+def several(identities):
+    """Of an operation: one id, or an array of them."""
+    return identities if isinstance(identities, list) else [identities]
 
 
 class Log:
@@ -63,10 +63,14 @@ class Log:
             assert fields[b"chain"] == chain, f"the chain breaks at {entry}"
         assert self.head["chain"].encode() == chain
 
-    def replay(self):
+    def operations(self):
+        """Those of all changes, in their order."""
         for _, fields in self.entries:
-            for operation in json.loads(fields[b"change"]):
-                getattr(self, "_" + operation[0])(*operation[1:])
+            yield from json.loads(fields[b"change"])
+
+    def replay(self):
+        for operation in self.operations():
+            getattr(self, "_" + operation[0])(*operation[1:])
 
     def _put(self, row, identity, fields, *history):
         self.rows[row, identity] = fields
@@ -78,16 +82,15 @@ class Log:
 
     def _delete(self, row, identity):
         del self.rows[row, identity]
-        self.archived.discard((row, identity))
 
-    def _days(self, plane, ids, first, count, bit):
+    def _days(self, plane, identities, first, count, bit):
         for i in range(count):
             day = (date.fromisoformat(first) + timedelta(days=i)).isoformat()
             taken = self.days.setdefault((plane, day), set())
-            (taken.update if bit else taken.difference_update)(several(ids))
+            (taken.update if bit else taken.difference_update)(several(identities))
 
-    def _archive(self, row, ids):
-        self.archived.update((row, identity) for identity in several(ids))
+    def _archive(self, row, identities):
+        self.archived.update((row, identity) for identity in several(identities))
 
     def _queue(self, queue, _identity):
         self.queues.add(queue)
@@ -100,11 +103,11 @@ class Log:
                     if byte & (128 >> j)}
 
         keys = {key.decode()[len(self.prefix):] for key in self.client.keys(self.prefix + "*")}
-        known = {"head", "log"} | self.queues
+        known = {"head", "log", *self.queues}
         for row in self.last:
-            loaded = {identity for name, identity in self.rows.keys() - self.archived
-                      if name == row}
-            assert bits(set_name(row)) == loaded, row
+            alive = {identity for name, identity in self.rows.keys() - self.archived
+                     if name == row}
+            assert bits(set_name(row)) == alive, row
             assert int(self.head[f"last_id:{row}"]) == self.last[row]
             known.add(set_name(row))
         for (row, identity), fields in self.rows.items():

@@ -189,13 +189,13 @@ static void the_calendar_of_a_machine_says_what_takes_each_day(void **state)
     assert_reads(fb_stage_view(stage), "/v1/machines/8101/calendar?from=2026-11-23&to=2026-11-26",
                  "{\"machine_id\":8101,\"from\":\"2026-11-23\",\"to\":\"2026-11-26\",\"days\":["
                  "{\"date\":\"2026-11-23\",\"available\":false,\"maintenance\":false,"
-                 "\"booked\":true,\"windows\":[]},"
+                 "\"booked\":true,\"windows\":[],\"order_id\":null},"
                  "{\"date\":\"2026-11-24\",\"available\":false,\"maintenance\":true,"
-                 "\"booked\":true,\"windows\":[1]},"
+                 "\"booked\":true,\"windows\":[1],\"order_id\":null},"
                  "{\"date\":\"2026-11-25\",\"available\":false,\"maintenance\":true,"
-                 "\"booked\":false,\"windows\":[1,2]},"
+                 "\"booked\":false,\"windows\":[1,2],\"order_id\":null},"
                  "{\"date\":\"2026-11-26\",\"available\":true,\"maintenance\":false,"
-                 "\"booked\":false,\"windows\":[]}]}");
+                 "\"booked\":false,\"windows\":[],\"order_id\":null}]}");
     fb_stage_abort(&stage);
     check_machine_calendar(fleet->now, fleet->model, MODEL_FIRST + 1, TODAY - 2, TODAY + 20);
     check_machine_calendar(fleet->now, fleet->model, MODEL_FIRST + 3, TODAY - 2, TODAY + 20);

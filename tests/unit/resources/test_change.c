@@ -112,12 +112,16 @@ static void a_row_without_its_history_is_still_read(void **state)
 static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
 {
     static const char *const texts[] = {"", "crane", "Mühle", "\"", "\\n\n", "{}", "🚜", "null"};
+    static const char *const numbers[] = {"[7]", "[1,9007199254740992]"};
+    static const char *const keys[] = {"7", "-7", "\"7\"", "\"M\\\\\\\"ühle\""};
     int64_t most = field->kind == FB_KIND_INSTANT ? (int64_t)FB_DAY_MAX * 86400000 : field->max;
     fb_value_t value = {.given = true, .null = chance_below(chance, 6) == 0};
     if (field->kind == FB_KIND_TEXT)
         value.text = fb_slice(texts[chance_below(chance, FB_COUNT(texts))]);
-    else if (fb_kind_is_json(field->kind))
-        value.text = fb_slice(field->kind == FB_KIND_KEY ? "\"a \\\"b\\\"\"" : "[7,9,1]");
+    else if (field->kind == FB_KIND_NUMBERS)
+        value.text = fb_slice(numbers[chance_below(chance, FB_COUNT(numbers))]);
+    else if (field->kind == FB_KIND_KEY)
+        value.text = fb_slice(keys[chance_below(chance, FB_COUNT(keys))]);
     else
         value.number = chance_between(chance, field->min, most);
     return value;

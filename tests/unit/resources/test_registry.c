@@ -53,8 +53,11 @@ static void every_view_and_every_command_is_reached_by_its_path(void **state)
             assert_ptr_equal(route.resource, resource);
             assert_null(route.command);
             assert_ids(&route, resource->views[i].path);
-            if (is_posted)
+            if (is_posted) {
+                assert_int_equal(find("GET", path, &route), FB_METHOD_NOT_ALLOWED);
+                assert_string_equal(route.allow, "POST");
                 continue;
+            }
             assert_int_equal(find("HEAD", path, &route), FB_OK);
             assert_ptr_equal(route.view, &resource->views[i]);
         }
@@ -175,29 +178,38 @@ static void check_fields(const fb_field_t *fields, unsigned count)
         assert_true(!(fields[f].flags & (FB_UNIQUE | FB_FACET)) || fields[f].kind == FB_KIND_TEXT);
         assert_true(!(fields[f].flags & FB_PARENT) || fields[f].kind == FB_KIND_INTEGER ||
                     fields[f].kind == FB_KIND_NUMBERS);
-        assert_true(!(fields[f].flags & (FB_GIVEN | FB_OMITTED)) || fields[f].flags & FB_NULLABLE);
+        assert_true(!(fields[f].flags & (FB_GIVEN | FB_OMITTED)) ||
+                    (fields[f].flags & FB_NULLABLE));
         assert_int_equal(fb_field_find(fields, count, fb_slice(fields[f].name)), f);
     }
 }
 
-static bool is_a_view(const fb_view_t *view)
+/* The view that is read at that path; NULL where there is none. */
+static const fb_view_t *view_at(const char *path)
 {
-    for (unsigned family = 0; family < fb_registry_count(); family++) {
-        const fb_resource_t *resource = fb_registry_resource(family);
-        if (view >= resource->views && view < resource->views + resource->view_count)
-            return true;
-    }
-    return false;
+    char filled[100];
+    fb_route_t route;
+    fill_path(path, filled);
+    return find("GET", filled, &route) == FB_OK ? route.view : NULL;
 }
 
 static void check_command(const fb_command_t *command)
 {
     check_fields(command->body, command->body_count);
     assert_non_null(command->plan);
-    assert_true(command->answer == FB_ANSWER_EMPTY || is_a_view(command->shows));
-    /* If-Match is held against the state that its own path shows. */
-    assert_true(is_a_view(command->match));
-    assert_string_equal(command->match->path, command->path);
+    /* What is answered is read, or at least found, at the path of the Location. */
+    if (command->answer != FB_ANSWER_EMPTY)
+        assert_string_equal(view_at(command->shows->path)->path, command->shows->path);
+    /* If-Match is held against what is read at its own path, or of the thing that it acts on. */
+    if (command->match == NULL) {
+        assert_null(view_at(command->path));
+        return;
+    }
+    size_t len = strlen(command->match->path);
+    assert_ptr_equal(view_at(command->match->path), command->match);
+    assert_int_equal(strncmp(command->match->path, command->path, len), 0);
+    assert_true(command->path[len] == '\0' ||
+                (command->path[len] == '/' && view_at(command->path) == NULL));
 }
 
 static void every_descriptor_is_whole(void **state)
@@ -214,10 +226,9 @@ static void every_descriptor_is_whole(void **state)
         for (unsigned i = 0; i < resource->view_count; i++) {
             const fb_view_t *view = &resource->views[i];
             check_fields(view->query, view->query_count);
-            bool is_posted = view->source == FB_SOURCE_POSTED;
-            bool is_kept = view->source == FB_SOURCE_SNAPSHOT;
-            assert_int_equal(view->render != NULL, is_kept || is_posted);
-            assert_int_equal(view->stamp != NULL, is_kept);
+            bool is_pure = view->source == FB_SOURCE_SNAPSHOT;
+            assert_true((view->stamp != NULL) == is_pure);
+            assert_true((view->render != NULL) == (is_pure || view->source == FB_SOURCE_POSTED));
             assert_true(count_ids(view->path) <= FB_PATH_IDS_MAX);
             /* A page that goes on has a size, too. */
             assert_int_equal(fb_field_find(view->query, view->query_count, FB_SLICE("cursor")) >= 0,
