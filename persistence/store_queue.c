@@ -110,7 +110,7 @@ fb_code_t fb_store_redis_queue_claim(fb_store_t *store, const fb_queue_t *queue,
     redisReply *reply = NULL;
     char idle[24], number[24];
     *count = 0;
-    fb_assert(max >= 1 && max <= FB_QUEUE_PAGE_MAX);
+    fb_assert(max <= FB_QUEUE_PAGE_MAX);
     snprintf(idle, sizeof(idle), "%llu", (unsigned long long)idle_ms);
     snprintf(number, sizeof(number), "%zu", max);
     const fb_slice_t arguments[] = {fb_slice(queue->consumer), fb_slice(idle), fb_slice(number)};
