@@ -262,7 +262,8 @@ def verdicts(result):
     for line in result.stdout.splitlines():
         match = re.fullmatch(r"(equal|different) (\S+) [0-9a-f]{8}\.\d+ [0-9a-f]{16}(: .*)?", line)
         gone = re.fullmatch(r"(unreachable) (\S+)", line)
-        thing = re.fullmatch(r"different (\S+) (machines|windows|order_ids|maintenance|booked):? (.*)", line)
+        thing = re.fullmatch(r"different (\S+) "
+                             r"(machines|windows|order_ids|maintenance|booked):? (.*)", line)
         if match or gone:
             participants[(match or gone).group(2)] = (match or gone).group(1)
         else:
