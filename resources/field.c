@@ -73,7 +73,10 @@ static void put_money(fb_buffer_t *buffer, int64_t minor)
 static void put_bound(fb_buffer_t *buffer, const fb_field_t *field, int64_t bound)
 {
     fb_value_t value = {.number = bound};
-    fb_field_put_text(field, &value, buffer);
+    if (fb_kind_is_text(field->kind)) /* of each of its numbers */
+        fb_buffer_put_i64(buffer, bound);
+    else
+        fb_field_put_text(field, &value, buffer);
 }
 
 static fb_code_t fail_range(const fb_field_t *field, fb_error_t *error)
