@@ -489,9 +489,10 @@ static void a_key_is_a_number_or_a_text_and_stays_which(void **state)
 static void json_that_was_never_written_is_not_read(void **state)
 {
     (void)state;
-    static const char *const lists[] = {"",     "[",     "[]",    "[1",     "[1,]",   "[1, 2]",
-                                        "[01]", "[1,1]", "[1.0]", "[0]",    " [1]",   "[1] ",
-                                        "1",    "{}",    "null",  "[null]", "[\"1\"]"};
+    static const char *const lists[] = {"[1]2]", "[1,2",  ",1]",   "[1]]",   "[-1]",   "[,1]",
+                                        "",      "[",     "[]",    "[1",     "[1,]",   "[1, 2]",
+                                        "[01]",  "[1,1]", "[1.0]", "[0]",    " [1]",   "[1] ",
+                                        "1",     "{}",    "null",  "[null]", "[\"1\"]"};
     static const char *const keys[] = {"",
                                        "\"",
                                        "\"\"",
