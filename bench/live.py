@@ -47,12 +47,12 @@ def report(client, body):
 # ---- Batches ------------------------------------------------------------------------------------
 
 
-def commit_of_a_batch(path, client):
-    """The words of the call that commits a batch, as Redis' MONITOR shows it."""
-    said = monitored(path, lambda: report(client, batch_of(BATCH, "red")))
+def words_of_commit(path, act):
+    """Those of the first call that commits what `act` writes, as Redis' MONITOR shows it."""
+    said = monitored(path, act)
     for line in said.splitlines():
         words = re.findall(r'"(?:\\.|[^"\\])*"', line)
-        if len(words) > 10 and words[0].upper() == '"FCALL"' and ' lua] ' not in line:
+        if words[1:2] and words[1].startswith('"fleetbit_commit') and ' lua] ' not in line:
             return [ast.literal_eval(word) for word in words]
     raise BenchError("MONITOR does not show a commit")
 
@@ -107,7 +107,8 @@ def run_batches(bench, name):
         instance, = start_instances(bench, stack, path, 1)
         client = Client(instance.port)
         create_machines(client, MACHINES)
-        bare = BareLoop(path, commit_of_a_batch(path, client))
+        bare = BareLoop(path, words_of_commit(
+            path, lambda: report(client, batch_of(BATCH, "red"))))
         client.close()
 
         def ours_per_second(seconds):

@@ -119,6 +119,8 @@ class Fleetbits:
         request = Request(self.bench, name, workload)
         process = self.get(workload.fleet, workload.threads)
         client = Client(process.port)
+        if workload.prepare:
+            workload.prepare(client)
         answer = client.get(request.target)
         if workload.conditional:
             request.headers["If-None-Match"] = answer.header("etag")

@@ -8,6 +8,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     peers.py        who is measured beside fleetbit: a table
     workloads.py    what is asked for: a table; load.py runs it
     writes.py       writing, alone, in batches, and beside reads: a table of runs, each a function
+    orders.py       orders, many at once and one at a time, likewise
     live.py         status changes and event streams, likewise
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
@@ -37,6 +38,7 @@ import fleets
 import instructions
 import live
 import load
+import orders
 import report
 import writes
 from figures import table
@@ -68,8 +70,8 @@ def runs():
     loads = {"few": {}, "many": {}}
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
-    return (loads["few"] | writes.RUNS | live.RUNS | connections.RUNS | fleets.RUNS | loads["many"]
-            | coherence.RUNS | instructions.RUNS)
+    return (loads["few"] | writes.RUNS | live.RUNS | orders.RUNS | connections.RUNS | fleets.RUNS
+            | loads["many"] | coherence.RUNS | instructions.RUNS)
 
 
 def run_load(workload, bench, name):

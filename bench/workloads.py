@@ -3,8 +3,14 @@
 import dataclasses
 import datetime
 import itertools
+import json
 import random
+import time
 import typing
+
+from process import BenchError
+
+END_SECONDS = 60  # until orders are processed
 
 
 def day(offset):
@@ -30,6 +36,34 @@ def short_ranges(count):
     return ranges(range(730), range(1, 8), range(10, 31))[:count]
 
 
+def place_order(client):
+    answer = client.ask("POST", "/v1/orders", {"Content-Type": "application/json"},
+                        b'{"user_id":7,"item_ids":[1,2,3],"total_amount":99.99}')
+    if answer.status != 202:
+        raise BenchError(f"POST /v1/orders: {answer.status} {answer.body[:300]}")
+    return answer
+
+
+def processed(client):
+    """How many orders are."""
+    return json.loads(client.get("/metrics").body)["processed_count"]
+
+
+def await_processed(client, count):
+    deadline = time.perf_counter() + END_SECONDS
+    while processed(client) < count:
+        if time.perf_counter() > deadline:
+            raise BenchError(f"{count:,} orders are not processed after {END_SECONDS} s")
+        time.sleep(0.002)
+
+
+def one_order(client):
+    """Order 1, at its end, so that what shows it stays the same."""
+    if client.ask("GET", "/get_order/1").status == 404:
+        place_order(client)
+    await_processed(client, 1)
+
+
 MONTHS = range(28, 32)  # how many days they have
 MONTH_FIRSTS = range(700)
 
@@ -44,6 +78,7 @@ class Workload:
     generator: str = "wrk"  # one of GENERATORS
     connections: int = 64
     streams: int = 1  # that a connection has open at a time, on HTTP/2
+    prepare: typing.Callable = None  # of a client, before it is asked for: what must be there
     conditional: bool = False  # with the ETag of the answer as If-None-Match
     # Whom it is held against in requests per second of server CPU, and how many times theirs it
     # must at least be (None: it is only shown): names of PEERS, and of WORKLOADS.
@@ -77,6 +112,9 @@ WORKLOADS = {
         lambda: short_ranges(100_000), order="random", beside={"availability": 0.5}),
     "threads": Workload(
         "m: the page from two event loops", page, threads=2, beside={"availability": 0.95}),
+    "order": Workload(
+        "s: an order, under its old path", lambda: ["/get_order/1"], prepare=one_order,
+        beside={"availability": 0.9}),
     "range": Workload(
         "h: a page of those free on all days of a month, no range asked for twice",
         lambda: ranges(MONTH_FIRSTS, MONTHS, range(20, 60)), order="once", fleet="many",

@@ -311,7 +311,7 @@ fb_code_t fb_redis_link_refused(fb_redis_link_t *link, fb_slice_t text, fb_error
         {"MOVED ", FB_UNAVAILABLE, ""},
         {"TRYAGAIN ", FB_UNAVAILABLE, ""},
         {"ERR max number of clients", FB_UNAVAILABLE, ""},
-        {"ERR Function not found", FB_UNAVAILABLE, " (the library commit.lua is not loaded)"},
+        {"ERR Function not found", FB_UNAVAILABLE, " (commit.lua is not loaded, or queue.lua)"},
         {"ERR AUTH ", FB_CONFIG, ""},
         {"ERR DB index", FB_CONFIG, ""},
         {"ERR unknown command", FB_CONFIG, " (fleetbit needs Redis 7.0 or later)"},

@@ -192,15 +192,18 @@ typedef struct {
                       fb_code_t (*on_row)(void *context, uint32_t id, const fb_slice_t *texts,
                                           fb_error_t *error),
                       void *context, fb_error_t *error);
-    /* Jobs that nobody has, oldest first: at most `max`, into `jobs`. They are the consumer's until
-     * they are done. Also a sign that the consumer lives. Does not wait for any. */
+    /* Jobs that nobody has, oldest first: at most `max` (1 to FB_QUEUE_PAGE_MAX), into `jobs`. They
+     * are the consumer's until they are done. Also a sign that the consumer lives. Does not wait
+     * for any. After the store has lost its connection, and with it perhaps an answer, those come
+     * first that the consumer has already: so the same job may come twice. */
     fb_code_t (*queue_take)(fb_store_t *store, const fb_queue_t *queue, size_t max,
                             fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
     /* As queue_take, jobs of consumers that have given no sign for `idle_ms`; a consumer without
-     * a sign and without a job is forgotten. */
+     * a sign and without a job is forgotten. The consumer has given a sign by this, too, and with
+     * a `max` of 0 nothing but that. */
     fb_code_t (*queue_claim)(fb_store_t *store, const fb_queue_t *queue, uint64_t idle_ms,
                              size_t max, fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
-    /* They leave the queue, whoever has them. */
+    /* They leave the queue, whoever has them: at most FB_QUEUE_PAGE_MAX. */
     fb_code_t (*queue_done)(fb_store_t *store, const fb_queue_t *queue, const fb_queue_job_t *jobs,
                             size_t count, fb_error_t *error);
     /* The consumer goes: what it has not done goes into the queue again, for the others. */

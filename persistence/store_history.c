@@ -9,8 +9,7 @@
 
 #define FIELDS_MAX 256
 
-/* "MS-NUMBER" */
-static bool read_mark(const redisReply *reply, fb_history_mark_t *mark)
+bool fb_reply_to_mark(const redisReply *reply, fb_history_mark_t *mark)
 {
     if (!fb_reply_is_text(reply))
         return false;
@@ -23,9 +22,10 @@ static bool read_mark(const redisReply *reply, fb_history_mark_t *mark)
                            &mark->number);
 }
 
-static void put_mark(fb_history_mark_t mark, char text[48])
+void fb_mark_format(fb_history_mark_t mark, char text[FB_MARK_BYTES])
 {
-    snprintf(text, 48, "%llu-%llu", (unsigned long long)mark.ms, (unsigned long long)mark.number);
+    snprintf(text, FB_MARK_BYTES, "%llu-%llu", (unsigned long long)mark.ms,
+             (unsigned long long)mark.number);
 }
 
 /* Reads one entry of XREVRANGE: [id, [field, value, ...]]. */
@@ -33,7 +33,7 @@ static bool parse_entry(const fb_history_question_t *question, const redisReply 
                         fb_history_entry_t *entry, fb_slice_t *texts)
 {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-        !read_mark(reply->element[0], &entry->mark) ||
+        !fb_reply_to_mark(reply->element[0], &entry->mark) ||
         reply->element[1]->type != REDIS_REPLY_ARRAY || reply->element[1]->elements % 2 != 0)
         return false;
     for (size_t i = 0; i < question->field_count; i++)
@@ -88,7 +88,7 @@ static bool read_info(const redisReply *reply, fb_history_info_t *info)
             info->added = (uint64_t)value->integer;
             has_added = true;
         } else if (strcmp(name->str, "recorded-first-entry-id") == 0) {
-            has_oldest = read_mark(value, &info->oldest);
+            has_oldest = fb_reply_to_mark(value, &info->oldest);
             /* Somebody may have added one by hand that is no instant of ours. */
             if (info->oldest.ms > FB_HISTORY_MS_MAX)
                 info->oldest.ms = FB_HISTORY_MS_MAX;
@@ -101,11 +101,11 @@ static bool read_info(const redisReply *reply, fb_history_info_t *info)
 static fb_code_t send_question(fb_store_redis_t *self, const fb_history_question_t *question,
                                fb_error_t *error)
 {
-    char from[48], to[48], max[24];
+    char from[FB_MARK_BYTES], to[FB_MARK_BYTES], max[24];
     fb_buffer_t key = {0};
     fb_keys_put_row(&self->keys, &key, question->name, question->id);
-    put_mark(question->from, from);
-    put_mark(question->to, to);
+    fb_mark_format(question->from, from);
+    fb_mark_format(question->to, to);
     snprintf(max, sizeof(max), "%zu", question->max);
     const fb_slice_t page[] = {FB_SLICE("XREVRANGE"), fb_buffer_slice(&key), fb_slice(to),
                                fb_slice(from),        FB_SLICE("COUNT"),     fb_slice(max)};

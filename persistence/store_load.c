@@ -122,38 +122,48 @@ static void on_free(void *object)
 
 static redisReplyObjectFunctions row_functions = {on_text, on_array, on_integer, on_nil, on_free};
 
-static fb_code_t receive_row(const load_t *load, size_t family, uint32_t id, row_parser_t *parser,
-                             fb_error_t *error)
+/* The texts are of the parser, until the next row. */
+static fb_code_t receive_row(fb_redis_link_t *link, row_parser_t *parser,
+                             fb_slice_t texts[FIELDS_MAX], bool *there, fb_error_t *error)
 {
     void *object;
-    fb_slice_t texts[FIELDS_MAX];
     size_t count = parser->family->field_count;
     parser->bytes.len = 0;
     parser->pairs = 0;
     parser->field = count;
     for (size_t i = 0; i < count; i++)
         parser->texts[i].there = false;
-    fb_code_t code = fb_redis_link_receive(load->self->link, &object, error);
+    fb_code_t code = fb_redis_link_receive(link, &object, error);
     if (code != FB_OK)
         return code;
     if (parser->failed)
-        return fb_redis_link_refused(load->self->link, fb_buffer_slice(&parser->bytes), error);
-    if (parser->pairs == 0) /* deleted since its bit was read */
-        return FB_OK;
+        return fb_redis_link_refused(link, fb_buffer_slice(&parser->bytes), error);
+    *there = parser->pairs > 0;
     const char *base = parser->bytes.at != NULL ? parser->bytes.at : "";
     for (size_t i = 0; i < count; i++)
         texts[i] = parser->texts[i].there
                        ? (fb_slice_t){base + parser->texts[i].at, parser->texts[i].len}
                        : (fb_slice_t){NULL, 0};
-    return load->sink->on_row(load->sink->context, family, id, texts, error);
+    return FB_OK;
 }
 
-static void ask_row(const load_t *load, const char *row_name, uint32_t id, fb_buffer_t *key)
+static void ask_row(fb_store_redis_t *self, const char *row_name, uint32_t id, fb_buffer_t *key)
 {
     key->len = 0;
-    fb_keys_put_row(&load->self->keys, key, row_name, id);
+    fb_keys_put_row(&self->keys, key, row_name, id);
     fb_slice_t words[] = {FB_SLICE("HGETALL"), fb_buffer_slice(key)};
-    fb_redis_link_append(load->self->link, words, 2);
+    fb_redis_link_append(self->link, words, 2);
+}
+
+static fb_code_t load_row(const load_t *load, size_t family, uint32_t id, row_parser_t *parser,
+                          fb_error_t *error)
+{
+    fb_slice_t texts[FIELDS_MAX];
+    bool there; /* or deleted since its bit was read */
+    fb_code_t code = receive_row(load->self->link, parser, texts, &there, error);
+    if (code != FB_OK || !there)
+        return code;
+    return load->sink->on_row(load->sink->context, family, id, texts, error);
 }
 
 static fb_code_t pump_rows(const load_t *load, size_t family, row_parser_t *parser,
@@ -169,34 +179,90 @@ static fb_code_t pump_rows(const load_t *load, size_t family, row_parser_t *pars
     while (code == FB_OK && waiting) {
         if (more && ahead <= ahead_max / 2) {
             for (; more && ahead < ahead_max; ahead++) {
-                ask_row(load, row_name, (uint32_t)asked, key);
+                ask_row(load->self, row_name, (uint32_t)asked, key);
                 more = next_id(set, asked + 1, &asked);
             }
             code = fb_redis_link_flush(load->self->link, error);
         }
         if (code == FB_OK)
-            code = receive_row(load, family, (uint32_t)answered, parser, error);
+            code = load_row(load, family, (uint32_t)answered, parser, error);
         ahead--;
         waiting = next_id(set, answered + 1, &answered);
     }
     return code;
 }
 
+/* The replies go to this parser now; returns those to whom they went. */
+static redisReplyObjectFunctions *begin_rows(fb_redis_link_t *link, row_parser_t *parser)
+{
+    redisReader *reader = fb_redis_link_reader(link);
+    redisReplyObjectFunctions *before = reader->fn;
+    fb_assert(parser->family->field_count <= FIELDS_MAX);
+    reader->fn = &row_functions;
+    reader->privdata = parser;
+    return before;
+}
+
+/* A failure closes the link: answers that nobody waits for any more must not be taken for those of
+ * the next call. The reader goes with it. */
+static void end_rows(fb_redis_link_t *link, row_parser_t *parser, fb_code_t code,
+                     redisReplyObjectFunctions *before)
+{
+    if (code == FB_OK) {
+        fb_redis_link_reader(link)->fn = before;
+        fb_redis_link_reader(link)->privdata = NULL;
+    } else {
+        fb_redis_link_close(link);
+    }
+    fb_buffer_dispose(&parser->bytes);
+}
+
 static fb_code_t load_rows(const load_t *load, size_t family, fb_error_t *error)
 {
     row_parser_t parser = {.family = &load->schema->families[family]};
     fb_buffer_t key = {0};
-    redisReader *reader = fb_redis_link_reader(load->self->link);
-    redisReplyObjectFunctions *functions = reader->fn;
-    fb_assert(parser.family->field_count <= FIELDS_MAX);
-    reader->fn = &row_functions;
-    reader->privdata = &parser;
+    redisReplyObjectFunctions *before = begin_rows(load->self->link, &parser);
     fb_code_t code = pump_rows(load, family, &parser, &key, error);
-    if (code == FB_OK) { /* else the reader is gone, or goes now with the link */
-        reader->fn = functions;
-        reader->privdata = NULL;
+    end_rows(load->self->link, &parser, code, before);
+    fb_buffer_dispose(&key);
+    return code;
+}
+
+static fb_code_t receive_rows(fb_redis_link_t *link, row_parser_t *parser, const uint32_t *ids,
+                              size_t count,
+                              fb_code_t (*on_row)(void *context, uint32_t id,
+                                                  const fb_slice_t *texts, fb_error_t *error),
+                              void *context, fb_error_t *error)
+{
+    fb_code_t code = fb_redis_link_flush(link, error);
+    for (size_t i = 0; code == FB_OK && i < count; i++) {
+        fb_slice_t texts[FIELDS_MAX];
+        bool there;
+        code = receive_row(link, parser, texts, &there, error);
+        if (code == FB_OK && there)
+            code = on_row(context, ids[i], texts, error);
     }
-    fb_buffer_dispose(&parser.bytes);
+    return code;
+}
+
+fb_code_t fb_store_redis_rows(fb_store_t *store, const fb_store_family_t *family,
+                              const uint32_t *ids, size_t count,
+                              fb_code_t (*on_row)(void *context, uint32_t id,
+                                                  const fb_slice_t *texts, fb_error_t *error),
+                              void *context, fb_error_t *error)
+{
+    fb_store_redis_t *self = fb_store_redis(store);
+    row_parser_t parser = {.family = family};
+    fb_buffer_t key = {0};
+    fb_assert(count <= FB_HISTORY_PAGE_MAX);
+    fb_code_t code = fb_store_redis_open(self, error);
+    if (code != FB_OK)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        ask_row(self, family->row_name, ids[i], &key);
+    redisReplyObjectFunctions *before = begin_rows(self->link, &parser);
+    code = receive_rows(self->link, &parser, ids, count, on_row, context, error);
+    end_rows(self->link, &parser, code, before);
     fb_buffer_dispose(&key);
     return code;
 }

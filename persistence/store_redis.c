@@ -37,7 +37,7 @@ fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
     bool fresh;
     fb_code_t code = fb_redis_link_open(self->link, &fresh, error);
     if (fresh)
-        self->has_library = false;
+        self->has_library = self->has_queues = false;
     return code;
 }
 
@@ -69,11 +69,10 @@ static fb_code_t call_begin_epoch(fb_store_redis_t *self, const char *ended, fb_
     return code;
 }
 
-static fb_code_t load_library(fb_store_redis_t *self, fb_error_t *error)
+fb_code_t fb_store_redis_load_library(fb_store_redis_t *self, fb_slice_t library, fb_error_t *error)
 {
     redisReply *reply = NULL;
-    fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"),
-                          fb_embedded_commit_lua()};
+    fb_slice_t words[] = {FB_SLICE("FUNCTION"), FB_SLICE("LOAD"), FB_SLICE("REPLACE"), library};
     fb_redis_link_append(self->link, words, 4);
     fb_code_t code = fb_redis_link_flush(self->link, error);
     if (code == FB_OK)
@@ -126,7 +125,7 @@ static fb_code_t open_for_call(fb_store_redis_t *self, fb_error_t *error)
     fb_code_t code = fb_store_redis_open(self, error);
     if (code != FB_OK || self->has_library)
         return code;
-    code = load_library(self, error);
+    code = fb_store_redis_load_library(self, fb_embedded_commit_lua(), error);
     if (code == FB_OK)
         code = begin_run(self, error);
     self->has_library = code == FB_OK;
@@ -551,6 +550,12 @@ static const fb_store_vtable_t redis_vtable = {
     .begin_epoch = redis_begin_epoch,
     .load = fb_store_redis_load,
     .history = fb_store_redis_history,
+    .rows = fb_store_redis_rows,
+    .queue_take = fb_store_redis_queue_take,
+    .queue_claim = fb_store_redis_queue_claim,
+    .queue_done = fb_store_redis_queue_done,
+    .queue_leave = fb_store_redis_queue_leave,
+    .queue_info = fb_store_redis_queue_info,
     .durability = fb_store_redis_durability,
     .log_length = fb_store_redis_log_length,
     .destroy = redis_destroy,

@@ -6,21 +6,9 @@
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
 #include "server/health.h"
+#include "server/orders_metrics.h"
 #include "server/reply.h"
 #include "server/status.h"
-
-typedef struct {
-    const char *name, *type, *help;
-    double value;
-} sample_t;
-
-static void put_samples(fb_buffer_t *out, const sample_t *samples, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        fb_metrics_put_head(out, samples[i].name, samples[i].type, samples[i].help);
-        fb_metrics_put(out, samples[i].name, NULL, samples[i].value);
-    }
-}
 
 static double seconds_since(const atomic_uint_fast64_t *then_ms)
 {
@@ -36,7 +24,7 @@ static double number(const atomic_uint_fast64_t *value)
 
 static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer, double queue_max)
 {
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_revision", "gauge", "The revision of the newest snapshot.",
          number(&writer->revision)},
         {"fleetbit_snapshot_age_seconds", "gauge",
@@ -55,7 +43,7 @@ static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer, double
          "Writes that Redis did not take, or whose outcome is not known.",
          number(&writer->failed_total)},
     };
-    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
     fb_metrics_put_sizes(out, "fleetbit_writer_batch_writes", "Writes of a batch.",
                          &writer->batch_writes);
     fb_metrics_put_durations(out, "fleetbit_writer_batch_duration_seconds",
@@ -65,7 +53,7 @@ static void put_writer(fb_buffer_t *out, const fb_writer_state_t *writer, double
 
 static void put_redis(fb_buffer_t *out, const fb_writer_state_t *writer)
 {
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_redis_up", "gauge", "Does Redis answer?",
          atomic_load_explicit(&writer->redis_up, memory_order_relaxed) ? 1 : 0},
         {"fleetbit_redis_contact_age_seconds", "gauge", "Since Redis last answered.",
@@ -74,7 +62,7 @@ static void put_redis(fb_buffer_t *out, const fb_writer_state_t *writer)
          "How often the private redis-server ended and was started again.",
          (double)fb_private_redis_restarts()},
     };
-    put_samples(out, samples, FB_COUNT(samples));
+    fb_metrics_put_samples(out, samples, FB_COUNT(samples));
     fb_metrics_put_durations(out, "fleetbit_redis_commit_duration_seconds",
                              "From a commit being sent to Redis to its answer.",
                              &writer->fleet.commits);
@@ -84,7 +72,7 @@ static void put_log(fb_buffer_t *out, const fb_server_t *server)
 {
     const fb_writer_state_t *writer = fb_writer_state(server->writer);
     double revision = number(&writer->revision), head = number(&writer->fleet.head_revision);
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_log_lag_revisions", "gauge",
          "Revisions of the log, when its head was last seen, that are not shown yet.",
          head > revision ? head - revision : 0},
@@ -94,7 +82,7 @@ static void put_log(fb_buffer_t *out, const fb_server_t *server)
         {"fleetbit_log_entries", "gauge", "Entries of the log in Redis, when it was last asked.",
          (double)server->log_length.entries},
     };
-    put_samples(out, samples, FB_COUNT(samples) - (server->log_length.is_known ? 0 : 1));
+    fb_metrics_put_samples(out, samples, FB_COUNT(samples) - (server->log_length.is_known ? 0 : 1));
 }
 
 static void put_events(fb_buffer_t *out, const fb_writer_state_t *writer)
@@ -113,14 +101,14 @@ static void put_events(fb_buffer_t *out, const fb_writer_state_t *writer)
 
 static void put_readers(fb_buffer_t *out, const fb_readers_state_t *readers)
 {
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_readers_queue", "gauge", "Reads of Redis that wait for a thread.",
          number(&readers->queued)},
         {"fleetbit_readers_queue_limit", "gauge", "How many may wait.", FB_READERS_QUEUE_MAX},
         {"fleetbit_readers_refused_total", "counter", "Reads that found no room in the queue.",
          number(&readers->refused)},
     };
-    put_samples(out, samples, FB_COUNT(samples));
+    fb_metrics_put_samples(out, samples, FB_COUNT(samples));
     fb_metrics_put_durations(out, "fleetbit_readers_wait_duration_seconds",
                              "How long reads of Redis waited for a thread.", &readers->waiting);
     fb_metrics_put_durations(out, "fleetbit_readers_job_duration_seconds",
@@ -137,9 +125,9 @@ static void put_messages(fb_buffer_t *out)
         fb_metrics_put(out, "fleetbit_messages_total", label,
                        (double)fb_log_messages((fb_log_level_t)i));
     }
-    const sample_t dropped = {"fleetbit_messages_dropped_total", "counter",
-                              "Lines of it that stderr did not take.", (double)fb_log_dropped()};
-    put_samples(out, &dropped, 1);
+    const fb_sample_t dropped = {"fleetbit_messages_dropped_total", "counter",
+                                 "Lines of it that stderr did not take.", (double)fb_log_dropped()};
+    fb_metrics_put_samples(out, &dropped, 1);
 }
 
 /* Each with the number of its loop. */
@@ -164,7 +152,7 @@ static void put_each_loop(fb_buffer_t *out, const fb_server_t *server)
 
 static void put_coherence(fb_buffer_t *out, const fb_writer_state_t *writer)
 {
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_news_total", "counter", "Changes of other instances that a publication brought.",
          number(&writer->news_total)},
         {"fleetbit_log_read_total", "counter",
@@ -185,7 +173,7 @@ static void put_coherence(fb_buffer_t *out, const fb_writer_state_t *writer)
          "Does the state differ from that of the log? See fleetbit verify.",
          atomic_load_explicit(&writer->sum_differs, memory_order_relaxed) ? 1 : 0},
     };
-    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
 
 static double sum_of(const fb_server_t *server, size_t offset)
@@ -209,7 +197,7 @@ static double parked_of(const fb_server_t *server)
 static void put_loops(fb_buffer_t *out, const fb_server_t *server)
 {
 #define SUM(member) sum_of(server, offsetof(fb_loop_metrics_t, member))
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_loops", "gauge", "Event loops.", server->loop_count},
         {"fleetbit_connections_total", "counter", "Connections accepted.", SUM(connections_total)},
         {"fleetbit_parked", "gauge", "Requests that wait for a snapshot.", parked_of(server)},
@@ -236,7 +224,7 @@ static void put_loops(fb_buffer_t *out, const fb_server_t *server)
          SUM(stream_catch_ups)},
     };
 #undef SUM
-    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
 
 static void put_connections(fb_buffer_t *out, const fb_server_t *server)
@@ -251,7 +239,7 @@ static void put_connections(fb_buffer_t *out, const fb_server_t *server)
         sum.slow_readers += counts.slow_readers;
         sum.slow_requests += counts.slow_requests;
     }
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_connections_open", "gauge", "Open connections.", (double)sum.open},
         {"fleetbit_connections_limit", "gauge", "How many there may be: limits.connections.",
          (double)server->connections_max},
@@ -268,20 +256,20 @@ static void put_connections(fb_buffer_t *out, const fb_server_t *server)
          (double)(guard.closed_resets + guard.closed_unread + guard.closed_headers +
                   guard.closed_fragments)},
     };
-    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
 
 static void put_access_log(fb_buffer_t *out, const fb_server_t *server)
 {
     fb_access_counts_t counts = fb_access_log_counts(server->access_log);
-    const sample_t samples[] = {
+    const fb_sample_t samples[] = {
         {"fleetbit_access_log_lines_total", "counter", "Lines of the access log.",
          (double)counts.lines},
         {"fleetbit_access_log_dropped_total", "counter",
          "Lines that the access log lacks, for want of room or because it could not be written.",
          (double)counts.dropped},
     };
-    put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
+    fb_metrics_put_samples(out, samples, sizeof(samples) / sizeof(samples[0]));
 }
 
 static void answer_metrics(fb_exchange_t *exchange)
@@ -305,6 +293,7 @@ static void answer_metrics(fb_exchange_t *exchange)
     put_coherence(&out, writer);
     put_events(&out, writer);
     put_readers(&out, fb_readers_state(server->readers));
+    fb_orders_metrics_put(&out, exchange->loop->snapshot, server->jobs);
     put_loops(&out, server);
     put_each_loop(&out, server);
     put_connections(&out, server);

@@ -77,15 +77,14 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
     fb_args_t args = {.id_count = write->args.id_count};
     memcpy(args.ids, write->args.ids, sizeof(args.ids));
     fb_code_t code = view->render(snapshot, &args, &body, error);
-    if (code == FB_ARCHIVED) {
-        *error = (fb_error_t){0};
-        code = fb_fail(error, FB_PRECONDITION_FAILED,
-                       "If-Match is held against what is in memory alone, and this is not");
-    } else if (code == FB_OK) {
+    if (code == FB_OK) {
         fb_etag(fb_buffer_slice(&body), etag);
         if (!fb_etag_matches(fb_slice(write->if_match), etag, false))
             code = fb_fail(error, FB_PRECONDITION_FAILED,
                            "If-Match names another state than the current one, %s", etag);
+    } else if (code == FB_ARCHIVED) {
+        code = FB_OK; /* the plan says that it does not change any more, which comes first (RFC
+                         9110, section 13.2.1) */
     }
     fb_buffer_dispose(&body);
     return code;

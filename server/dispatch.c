@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "resources/registry.h"
+#include "server/archive.h"
 #include "server/health.h"
 #include "server/history.h"
 #include "server/stream.h"
@@ -36,53 +37,7 @@ static fb_slice_t query_of(const h2o_req_t *req)
     return (fb_slice_t){req->path.base + req->query_at + 1, req->path.len - req->query_at - 1};
 }
 
-/* --- reads ------------------------------------------------------------------------------- */
-
-static fb_code_t render(const fb_snapshot_t *snapshot, const fb_route_t *route, fb_slice_t query,
-                        fb_args_t *args, fb_buffer_t *body, fb_error_t *error)
-{
-    fb_code_t code = fb_registry_read_args(route, query, args, error);
-    if (code != FB_OK)
-        return code;
-    return route->view->render(snapshot, args, body, error);
-}
-
-static void answer_from_snapshot(fb_exchange_t *exchange, const fb_route_t *route)
-{
-    fb_loop_t *loop = exchange->loop;
-    fb_args_t args = {0};
-    fb_buffer_t body = {0};
-    fb_error_t error = {0};
-    fb_slice_t query = query_of(exchange->req);
-    if (render(loop->snapshot, route, query, &args, &body, &error) != FB_OK) {
-        fb_args_dispose(&args);
-        fb_buffer_dispose(&body);
-        fb_reply_problem(exchange, &error, NULL);
-        return;
-    }
-    fb_memo_entry_t *entry = fb_memo_put(loop->memo, slice_of(exchange->req->path), loop->snapshot,
-                                         route->view, &args, exchange->route, &body);
-    fb_reply_entry(exchange, entry);
-    h2o_mem_release_shared(entry);
-}
-
-static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
-{
-    switch (route->view->source) {
-    case FB_SOURCE_POSTED: /* not yet */
-    case FB_SOURCE_SNAPSHOT:
-        answer_from_snapshot(exchange, route);
-        break;
-    case FB_SOURCE_HISTORY:
-        fb_history_answer(exchange, route, query_of(exchange->req));
-        break;
-    case FB_SOURCE_EVENTS:
-        fb_stream_answer(exchange, route, query_of(exchange->req));
-        break;
-    }
-}
-
-/* --- writes ------------------------------------------------------------------------------ */
+/* --- bodies ------------------------------------------------------------------------------ */
 
 static bool is_json(h2o_iovec_t type, bool merge_patch)
 {
@@ -107,10 +62,8 @@ static fb_code_t check_coding(const h2o_req_t *req, fb_error_t *error)
                          (int)(coding.len < 100 ? coding.len : 100), coding.base);
 }
 
-static fb_code_t check_media_type(const h2o_req_t *req, const fb_command_t *command,
-                                  fb_error_t *error)
+static fb_code_t check_media_type(const h2o_req_t *req, bool merge_patch, fb_error_t *error)
 {
-    bool merge_patch = command->body_mode == FB_BODY_MERGE;
     ssize_t found = h2o_find_header(&req->headers, H2O_TOKEN_CONTENT_TYPE, -1);
     if (found < 0)
         return FB_OK; /* none given: RFC 9110, section 8.3, lets us take it for what we expect */
@@ -123,28 +76,111 @@ static fb_code_t check_media_type(const h2o_req_t *req, const fb_command_t *comm
                          (int)(type.len < 100 ? type.len : 100), type.base);
 }
 
-static fb_code_t read_command(const h2o_req_t *req, size_t body_bytes_max, const fb_route_t *route,
-                              fb_args_t *args, fb_error_t *error)
+/* What a request with a body is asked with: the {id}s of its path, no query, and the body by its
+ * table (NULL: it has none). */
+typedef struct {
+    const fb_field_t *fields;
+    unsigned count;
+    fb_body_mode_t mode;
+} body_table_t;
+
+static fb_code_t read_body(const h2o_req_t *req, size_t body_bytes_max, const fb_route_t *route,
+                           const body_table_t *table, fb_args_t *args, fb_error_t *error)
 {
-    const fb_command_t *command = route->command;
     memcpy(args->ids, route->ids, sizeof(args->ids));
     args->id_count = route->id_count;
     if (req->entity.len > body_bytes_max)
         return fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes, this one %zu",
                        body_bytes_max, req->entity.len);
     fb_code_t code = fb_args_read_query(args, NULL, 0, query_of(req), error);
-    if (code != FB_OK || command->body == NULL)
+    if (code != FB_OK || table->fields == NULL)
         return code;
-    code = check_media_type(req, command, error);
+    code = check_media_type(req, table->mode == FB_BODY_MERGE, error);
     if (code == FB_OK)
         code = check_coding(req, error);
     if (code != FB_OK)
         return code;
     const fb_resource_t *resource = route->resource;
-    return fb_args_read_body(args, command->body, command->body_count, resource->computed,
-                             resource->computed_count, command->body_mode, slice_of(req->entity),
-                             error);
+    return fb_args_read_body(args, table->fields, table->count, resource->computed,
+                             resource->computed_count, table->mode, slice_of(req->entity), error);
 }
+
+/* --- reads ------------------------------------------------------------------------------- */
+
+static fb_code_t render(const fb_snapshot_t *snapshot, const fb_route_t *route, fb_slice_t query,
+                        fb_args_t *args, fb_buffer_t *body, fb_error_t *error)
+{
+    fb_code_t code = fb_registry_read_args(route, query, args, error);
+    if (code != FB_OK)
+        return code;
+    return route->view->render(snapshot, args, body, error);
+}
+
+static void answer_from_snapshot(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    fb_loop_t *loop = exchange->loop;
+    fb_args_t args = {0};
+    fb_buffer_t body = {0};
+    fb_error_t error = {0};
+    fb_slice_t query = query_of(exchange->req);
+    fb_code_t code = render(loop->snapshot, route, query, &args, &body, &error);
+    if (code == FB_ARCHIVED) {
+        fb_archive_answer(exchange, route, &args);
+        return;
+    }
+    if (code != FB_OK) {
+        fb_args_dispose(&args);
+        fb_buffer_dispose(&body);
+        fb_reply_problem(exchange, &error, NULL);
+        return;
+    }
+    fb_memo_entry_t *entry = fb_memo_put(loop->memo, slice_of(exchange->req->path), loop->snapshot,
+                                         route->view, &args, exchange->route, &body);
+    fb_reply_entry(exchange, entry);
+    h2o_mem_release_shared(entry);
+}
+
+/* A question in the body of a POST: asked of the snapshot, and the answer is not kept. */
+static void answer_posted(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    const fb_view_t *view = route->view;
+    fb_loop_t *loop = exchange->loop;
+    const body_table_t table = {view->query, view->query_count, FB_BODY_NEW};
+    fb_args_t args = {0};
+    fb_buffer_t body = {0};
+    fb_error_t error = {0};
+    fb_code_t code =
+        read_body(exchange->req, loop->server->body_bytes_max, route, &table, &args, &error);
+    if (code == FB_OK)
+        code = view->render(loop->snapshot, &args, &body, &error);
+    fb_args_dispose(&args);
+    if (code == FB_OK) {
+        fb_reply_text(exchange, "application/json", &body);
+        return;
+    }
+    fb_buffer_dispose(&body);
+    fb_reply_problem(exchange, &error, NULL);
+}
+
+static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
+{
+    switch (route->view->source) {
+    case FB_SOURCE_SNAPSHOT:
+        answer_from_snapshot(exchange, route);
+        break;
+    case FB_SOURCE_POSTED:
+        answer_posted(exchange, route);
+        break;
+    case FB_SOURCE_HISTORY:
+        fb_history_answer(exchange, route, query_of(exchange->req));
+        break;
+    case FB_SOURCE_EVENTS:
+        fb_stream_answer(exchange, route, query_of(exchange->req));
+        break;
+    }
+}
+
+/* --- writes ------------------------------------------------------------------------------ */
 
 static void free_pending(pending_t *pending)
 {
@@ -250,8 +286,10 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
     pending->message = (h2o_multithread_message_t){{NULL, NULL}};
     fb_write_init(&pending->write, route->command);
     pending->write.on_done = on_write_done;
+    const fb_command_t *command = route->command;
+    const body_table_t table = {command->body, command->body_count, command->body_mode};
     size_t body_bytes_max = exchange->loop->server->body_bytes_max;
-    if (read_command(req, body_bytes_max, route, &pending->write.args, &error) != FB_OK ||
+    if (read_body(req, body_bytes_max, route, &table, &pending->write.args, &error) != FB_OK ||
         read_key(req, route, &pending->write, &error) != FB_OK) {
         free_pending(pending);
         fb_reply_problem(exchange, &error, NULL);

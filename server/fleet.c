@@ -10,7 +10,6 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "base/set_name.h"
 #include "resources/registry.h"
 #include "resources/stage.h"
 
@@ -25,16 +24,8 @@ static void make_schema(fb_fleet_t *fleet)
         const fb_resource_t *resource = fb_registry_resource(i);
         if (resource->row_name == NULL)
             continue;
-        for (unsigned f = 0; f < resource->field_count; f++)
-            fleet->fields[count][f] = resource->fields[f].name;
-        fb_set_name(resource->row_name, fleet->set_names[count], sizeof(fleet->set_names[count]));
         fleet->family_ids[count] = i;
-        fleet->families[count] = (fb_store_family_t){
-            .row_name = resource->row_name,
-            .set_name = fleet->set_names[count],
-            .fields = fleet->fields[count],
-            .field_count = resource->field_count,
-        };
+        fb_schema_family(resource, &fleet->names[count], &fleet->families[count]);
         count++;
     }
     fleet->schema = (fb_store_schema_t){fleet->families, count, fb_plane_names, FB_PLANE_COUNT};
@@ -161,16 +152,10 @@ static fb_code_t on_row(void *context, size_t family, uint32_t id, const fb_slic
     unsigned number = loading->fleet->family_ids[family];
     const fb_resource_t *resource = fb_registry_resource(number);
     fb_value_t values[FB_FIELDS_MAX];
-    for (unsigned f = 0; f < resource->field_count; f++) {
-        const fb_field_t *field = &resource->fields[f];
-        if (texts[f].at == NULL)
-            values[f] = (fb_value_t){.given = true, .null = true};
-        else if (!fb_field_from_text(field, texts[f], &values[f]))
-            return fb_fail(error, FB_DIVERGED, "%s:%u in Redis has a wrong %s: \"%.*s\"",
-                           resource->row_name, id, field->name, FB_PRINT(texts[f]));
-    }
-    fb_stage_put(loading->stage, number, id, values);
-    return FB_OK;
+    fb_code_t code = fb_schema_values(resource, id, texts, values, error);
+    if (code == FB_OK)
+        fb_stage_put(loading->stage, number, id, values);
+    return code;
 }
 
 static fb_code_t on_day(void *context, size_t plane, fb_slice_t date, fb_slice_t bytes,

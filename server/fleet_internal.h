@@ -5,6 +5,7 @@
 #include "resources/stage.h"
 #include "server/batch.h"
 #include "server/fleet.h"
+#include "server/schema.h"
 #include "server/turns.h"
 
 /* What fleet.c (loading, following the log) and commit.c (writing it) share. */
@@ -27,8 +28,7 @@ struct fb_fleet {
     fb_store_schema_t schema;
     fb_store_family_t families[FB_FAMILIES_MAX];
     unsigned family_ids[FB_FAMILIES_MAX]; /* of the schema's families: their numbers here */
-    const char *fields[FB_FAMILIES_MAX][FB_FIELDS_MAX];
-    char set_names[FB_FAMILIES_MAX][64];
+    fb_schema_names_t names[FB_FAMILIES_MAX];
 };
 
 /* Seals the stage and makes it the current snapshot. */

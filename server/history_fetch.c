@@ -233,10 +233,10 @@ static fb_code_t ask_store(found_t *found, fb_store_t *store, uint64_t from_ms,
         .fields = names,
         .field_count = ask->resource->field_count,
     };
-    bool given_up = ask->is_given_up != NULL && atomic_load(ask->is_given_up);
     *count = 0;
-    if (given_up || fb_clock_monotonic_ms() >= ask->deadline_ms)
-        return fb_fail(error, FB_UNAVAILABLE, "Redis did not give the history in time");
+    fb_code_t code = fb_patience_check(&ask->patience, "the history", error);
+    if (code != FB_OK)
+        return code;
     return store->vtable->history(store, &question, on_entry, found, count, &found->info, error);
 }
 

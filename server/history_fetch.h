@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <stdatomic.h>
-
 #include "base/date.h"
 #include "persistence/store.h"
 #include "resources/resource.h"
 #include "server/history_times.h"
+#include "server/patience.h"
 
 /* What is asked of the history of a machine, and the answer out of a store, which may be waited
  * for: a page of its entries, and how long it was in each state.
@@ -32,16 +31,15 @@ typedef struct {
     fb_instant_t until;             /* the end of the range, as the first page had it */
     fb_history_times_t *times;      /* NULL: nothing is known, or kept */
     char epoch[FB_EPOCH_BYTES + 1]; /* of what is known */
-    uint64_t deadline_ms;           /* monotonic: then it fails */
-    const atomic_bool *is_given_up; /* nobody waits any more: then it fails, too; NULL: never */
+    fb_patience_t patience;
 } fb_history_ask_t;
 
-/* From the arguments of the view. FB_INVALID, FB_MALFORMED: which parameter. Deadline and who gives
- * up are the caller's to add. */
+/* From the arguments of the view. FB_INVALID, FB_MALFORMED: which parameter. The patience is the
+ * caller's to add. */
 fb_code_t fb_history_ask_read(fb_history_ask_t *ask, const fb_resource_t *resource,
                               const fb_args_t *args, fb_error_t *error);
 
 /* Appends the answer to `body`. Besides what the store says, FB_INVALID where the range ends before
- * it begins, FB_UNAVAILABLE at the deadline. `now` is of the wall clock. */
+ * it begins, FB_UNAVAILABLE where the patience is over. `now` is of the wall clock. */
 fb_code_t fb_history_fetch(const fb_history_ask_t *ask, fb_store_t *store, fb_instant_t now,
                            fb_buffer_t *body, fb_error_t *error);

@@ -24,18 +24,23 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
     return size * count;
 }
 
+void fb_http_configure(void *curl, unsigned connect_ms, unsigned total_ms)
+{
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)total_ms);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_USERAGENT, "fleetbit/" FB_VERSION);
+}
+
 fb_http_t *fb_http_create(unsigned connect_ms, unsigned total_ms)
 {
     fb_http_t *http = fb_alloc_zero(1, sizeof(*http));
     fb_assert(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     http->curl = curl_easy_init();
     fb_assert(http->curl != NULL);
-    curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)connect_ms);
-    curl_easy_setopt(http->curl, CURLOPT_TIMEOUT_MS, (long)total_ms);
-    curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(http->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(http->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(http->curl, CURLOPT_USERAGENT, "fleetbit/" FB_VERSION);
+    fb_http_configure(http->curl, connect_ms, total_ms);
     curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, http->reason);
     curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, http);
@@ -69,10 +74,9 @@ fb_code_t fb_http_check_url(const char *url, fb_error_t *error)
     return fb_fail(error, FB_CONFIG, "\"%.80s\" is no URL as http://127.0.0.1:8081 is", url);
 }
 
-/* What is wrong, as a problem document says it (RFC 9457). */
-static fb_code_t refused(long status, const fb_buffer_t *body, fb_error_t *error)
+fb_code_t fb_http_refused(long status, fb_slice_t body, fb_error_t *error)
 {
-    json_t *problem = json_loadb(body->at ? body->at : "", body->len, 0, NULL);
+    json_t *problem = json_loadb(body.at ? body.at : "", body.len, 0, NULL);
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     fb_code_t code = fb_fail(error, FB_IO, "it answers with status %ld%s%.200s", status,
                              detail ? ": " : "", detail ? detail : "");
@@ -95,6 +99,6 @@ fb_code_t fb_http_get(fb_http_t *http, const char *url, fb_buffer_t *body, fb_er
                        http->reason[0] ? http->reason : curl_easy_strerror(result));
     curl_easy_getinfo(http->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status != fb_status_of_success(FB_SUCCESS_OK).code)
-        return refused(status, body, error);
+        return fb_http_refused(status, fb_buffer_slice(body), error);
     return FB_OK;
 }

@@ -10,6 +10,12 @@ typedef struct fb_http fb_http_t;
 
 #define FB_HTTP_BODY_BYTES_MAX (16 << 20) /* of an answer */
 
+/* What is the same for all our requests, of a handle of libcurl (CURL). */
+void fb_http_configure(void *curl, unsigned connect_ms, unsigned total_ms);
+/* Says what is wrong, of an answer that is not what was asked for: its status, and the detail of
+ * its problem document (RFC 9457), if that is what it is. FB_IO. */
+fb_code_t fb_http_refused(long status, fb_slice_t body, fb_error_t *error);
+
 /* `connect_ms` bounds the making of a connection, `total_ms` a whole request. */
 fb_http_t *fb_http_create(unsigned connect_ms, unsigned total_ms);
 void fb_http_destroy(fb_http_t **http);

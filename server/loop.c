@@ -13,9 +13,9 @@
 #include "base/memory.h"
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
-#include "server/history.h"
 #include "server/library_errors.h"
 #include "server/stream.h"
+#include "server/waiting.h"
 
 #define SWEEP_MS       1000
 #define LEAVE_TURN_MS  20   /* how often connections are looked at while it leaves and drains */
@@ -236,7 +236,7 @@ static void on_after(h2o_timeout_entry_t *entry)
         fb_parking_end(loop);
     else if (loop->parking.is_active)
         fb_parking_turn(loop, loop->has_new_snapshot, loop->compared_ms);
-    fb_history_turn(loop, fb_clock_monotonic_ms());
+    fb_waiting_turn(loop, fb_clock_monotonic_ms());
     if (loop->streams != NULL)
         fb_streams_turn(loop, loop->has_new_snapshot, loop->compared_ms);
     loop->has_new_snapshot = false;
@@ -252,7 +252,7 @@ static void init(fb_loop_t *loop)
     loop->listeners = fb_alloc_zero(1, sizeof(listeners_t));
     loop->after.cb = on_after;
     fb_parking_init(&loop->parking);
-    h2o_linklist_init_anchor(&loop->histories);
+    h2o_linklist_init_anchor(&loop->waiting);
     fb_conns_limits_t limits = FB_CONNS_LIMITS_DEFAULT;
     limits.request_ms = server->request_ms;
     limits.stall_ms = server->stall_ms;
@@ -288,7 +288,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     int32_t wait_ms = loop->leaving ? LEAVE_TURN_MS : SWEEP_MS;
     if (loop->parking.is_active)
         wait_ms = fb_parking_wait_ms(loop, wait_ms);
-    wait_ms = fb_history_wait_ms(loop, wait_ms);
+    wait_ms = fb_waiting_wait_ms(loop, wait_ms);
     if (loop->streams != NULL)
         wait_ms = fb_streams_wait_ms(loop, wait_ms);
     h2o_evloop_run(loop->context.loop, wait_ms);
@@ -298,7 +298,7 @@ static void turn(fb_loop_t *loop, uint64_t *swept_ms)
     uint64_t now_ms = fb_clock_monotonic_ms();
     if (atomic_load_explicit(&server->leaving, memory_order_relaxed))
         leave(loop, now_ms);
-    if (loop->parking.is_active || fb_history_wait_ms(loop, 1) == 0 ||
+    if (loop->parking.is_active || fb_waiting_wait_ms(loop, 1) == 0 ||
         (loop->streams != NULL && fb_streams_have_work(loop, is_new, now_ms)))
         follow_turn(loop, is_new, compared_ms);
     if (now_ms - *swept_ms < SWEEP_MS)

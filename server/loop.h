@@ -8,6 +8,7 @@
 #include "server/access_log.h"
 #include "server/head.h"
 #include "server/instance.h"
+#include "server/jobs.h"
 #include "server/log_length.h"
 #include "server/memo.h"
 #include "server/parking.h"
@@ -67,7 +68,7 @@ typedef struct fb_loop {
     uint64_t request_state;             /* of request ids */
     h2o_multithread_receiver_t answers; /* of writes */
     h2o_multithread_receiver_t reads;   /* of Redis, by the readers */
-    h2o_linklist_t histories;           /* that are waited for: server/history.h */
+    h2o_linklist_t waiting;             /* for the readers: server/waiting.h */
 } fb_loop_t;
 
 /* What all loops share. Written before the loops start, but for the atomics. */
@@ -75,6 +76,7 @@ struct fb_server {
     fb_instance_t instance;
     fb_writer_t *writer;
     fb_readers_t *readers;
+    fb_jobs_t *jobs;
     struct fb_history_times *history_times; /* server/history_times.h */
     fb_shelf_t *shelf;
     fb_access_log_t *access_log; /* NULL: none */

@@ -48,6 +48,11 @@ static const command_t commands[] = {
      .options = FB_OPTIONS_VERIFY,
      .run = fb_verify,
      .help = "Compares instances with each other and with Redis; prints what differs."},
+    {.name = "order",
+     .arguments = "[--url URL] [FLAG...]",
+     .options = FB_OPTIONS_ORDER,
+     .run = fb_order,
+     .help = "Places orders, many at once; prints how long they took and what became of them."},
     {.name = "health",
      .arguments = "[URL]",
      .print = ask_health,
@@ -73,11 +78,12 @@ static void print_overview(FILE *out)
     fputs("usage: fleetbit COMMAND [FLAG...]\n\n", out);
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-14s%s\n", commands[i].name, commands[i].help);
-    fputs("\n`fleetbit COMMAND --help` lists the flags of a command.\n\n"
-          "Exit codes: 0 done; 1 failed; 2 flags, environment or configuration file are wrong;\n"
-          "3 Redis cannot be reached or does not start; 4 the address or the directory is in use;\n"
-          "5 verify has found a difference; 6 verify cannot reach an instance.\n",
-          out);
+    fputs(
+        "\n`fleetbit COMMAND --help` lists the flags of a command.\n\n"
+        "Exit codes: 0 done; 1 failed; 2 flags, environment or configuration file are wrong;\n"
+        "3 Redis cannot be reached or does not start; 4 the address or the directory is in use;\n"
+        "5 verify has found a difference; 6 verify cannot reach an instance, or order a server.\n",
+        out);
 }
 
 static void print_usage(FILE *out, const command_t *command)

@@ -136,9 +136,16 @@ void fb_metrics_put(fb_buffer_t *out, const char *name, const char *labels, doub
         fb_buffer_printf(out, "%s{%s} %.17g\n", name, labels, value);
 }
 
-/* `bounds` (NULL: powers of two) are the upper ends of the buckets but for the last. */
-static void put_histogram(fb_buffer_t *out, const char *name, const char *help,
-                          const fb_histogram_t *histogram, const double *bounds, unsigned count)
+void fb_metrics_put_samples(fb_buffer_t *out, const fb_sample_t *samples, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fb_metrics_put_head(out, samples[i].name, samples[i].type, samples[i].help);
+        fb_metrics_put(out, samples[i].name, NULL, samples[i].value);
+    }
+}
+
+void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *help,
+                              const fb_histogram_t *histogram, const double *bounds, unsigned count)
 {
     char line[128], label[48];
     uint64_t below = 0;
@@ -162,13 +169,13 @@ static void put_histogram(fb_buffer_t *out, const char *name, const char *help,
 void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
                               const fb_histogram_t *histogram)
 {
-    put_histogram(out, name, help, histogram, bucket_seconds, FB_DURATION_BUCKETS);
+    fb_metrics_put_histogram(out, name, help, histogram, bucket_seconds, FB_DURATION_BUCKETS);
 }
 
 void fb_metrics_put_sizes(fb_buffer_t *out, const char *name, const char *help,
                           const fb_histogram_t *histogram)
 {
-    put_histogram(out, name, help, histogram, NULL, FB_SIZE_BUCKETS);
+    fb_metrics_put_histogram(out, name, help, histogram, NULL, FB_SIZE_BUCKETS);
 }
 
 typedef struct {
@@ -342,10 +349,7 @@ void fb_metrics_put_process(fb_buffer_t *out)
     if (!read_process(&process))
         return;
     getrlimit(RLIMIT_NOFILE, &files);
-    const struct {
-        const char *name, *type, *help;
-        double value;
-    } samples[] = {
+    const fb_sample_t samples[] = {
         {"process_cpu_seconds_total", "counter", "User and system CPU time spent.",
          process.cpu_seconds},
         {"process_start_time_seconds", "gauge", "Start, since the Unix epoch.",
@@ -359,8 +363,5 @@ void fb_metrics_put_process(fb_buffer_t *out)
         {"process_open_fds", "gauge", "Open files and sockets.", (double)open_files()},
         {"process_max_fds", "gauge", "The limit of open files.", (double)files.rlim_cur},
     };
-    for (unsigned i = 0; i < FB_COUNT(samples); i++) {
-        fb_metrics_put_head(out, samples[i].name, samples[i].type, samples[i].help);
-        fb_metrics_put(out, samples[i].name, NULL, samples[i].value);
-    }
+    fb_metrics_put_samples(out, samples, FB_COUNT(samples));
 }

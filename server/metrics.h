@@ -76,6 +76,19 @@ const char *fb_metrics_route_path(unsigned route);
  * before it. `labels` NULL: none. */
 void fb_metrics_put_head(fb_buffer_t *out, const char *name, const char *type, const char *help);
 void fb_metrics_put(fb_buffer_t *out, const char *name, const char *labels, double value);
+/* A metric of one sample. */
+typedef struct {
+    const char *name, *type, *help;
+    double value;
+} fb_sample_t;
+
+void fb_metrics_put_samples(fb_buffer_t *out, const fb_sample_t *samples, size_t count);
+/* Appends a histogram whose first `count` buckets (at most FB_DURATION_BUCKETS; one more is
+ * "beyond") end at these bounds in seconds, and whose sum is in nanoseconds; `bounds` NULL: of
+ * sizes, up to 1, 2, 4, ... */
+void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *help,
+                              const fb_histogram_t *histogram, const double *bounds,
+                              unsigned count);
 /* Appends a whole histogram of durations, in seconds, or of sizes. */
 void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
                               const fb_histogram_t *histogram);

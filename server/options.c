@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/date.h"
 #include "base/log.h"
 #include "persistence/redis_url.h"
 #include "server/address.h"
@@ -70,6 +71,22 @@ static fb_code_t check_log_format(const char *text, fb_error_t *reason)
     if (fb_log_format_parse(text) >= 0)
         return FB_OK;
     return fb_fail(reason, FB_CONFIG, "\"%.60s\" is not json or text", text);
+}
+
+static fb_code_t check_items(const char *text, fb_error_t *reason)
+{
+    size_t len = strlen(text);
+    bool is_list = len > 0 && strspn(text, "0123456789,") == len && strstr(text, ",,") == NULL &&
+                   text[0] != ',' && text[len - 1] != ',';
+    return is_list ? FB_OK : fb_fail(reason, FB_CONFIG, "\"%.60s\" is not like 7,9", text);
+}
+
+static fb_code_t check_date(const char *text, fb_error_t *reason)
+{
+    fb_day_t day;
+    if (fb_day_parse(fb_slice(text), &day) == FB_DATE_OK)
+        return FB_OK;
+    return fb_fail(reason, FB_CONFIG, "\"%.60s\" is no date as 2027-01-31 is", text);
 }
 
 static fb_code_t check_redis(const char *text, fb_error_t *reason)
@@ -165,7 +182,7 @@ static const fb_setting_t settings[] = {
      .help = "how many entries the history of a machine keeps; 0: all"},
     {"history.age", NUMBER(DURATION, history_age_ms, 0, 36525 * DAY_MS), .initial = "0s",
      .help = "how old they get before they go; 0s: they never do"},
-    {"orders.workers", NUMBER(INTEGER, orders_workers, 0, 1000), .initial = "256",
+    {"orders.workers", NUMBER(INTEGER, orders_workers, 0, 1000), .initial = "1000",
      .help = "how many orders this instance processes at a time; 0: none, workers outside do"},
     {"orders.processing_time", NUMBER(DURATION, orders_processing_ms, 0, DAY_MS), .initial = "0s",
      .help = "how long an order is PROCESSING before it is COMPLETED"},
@@ -211,6 +228,23 @@ static const fb_setting_t settings[] = {
      LIST(instances, instance_count, FB_VERIFY_MAX), .initial = "http://127.0.0.1:8081",
      .check = fb_http_check_url, .is_unique = true,
      .help = "the admin listener of an instance; up to 64 times"},
+    {NULL, FLAG("--url", "URL", FB_OPTIONS_ORDER), TEXT(order_url),
+     .initial = "http://127.0.0.1:8080", .check = fb_http_check_url, .help = "the server"},
+    {NULL, FLAG("--requests", "N", FB_OPTIONS_ORDER), NUMBER(INTEGER, order_requests, 1, 10000000),
+     .initial = "100", .help = "how many orders to place"},
+    {NULL, FLAG("--concurrency", "C", FB_OPTIONS_ORDER),
+     NUMBER(INTEGER, order_concurrency, 1, 1000), .initial = "10",
+     .help = "how many at once, each over a connection of its own"},
+    {NULL, FLAG("--user", "ID", FB_OPTIONS_ORDER), TEXT(order_user), .initial = "1",
+     .help = "who orders: a number or a text"},
+    {NULL, FLAG("--items", "IDS", FB_OPTIONS_ORDER), TEXT(order_items), .initial = "1",
+     .check = check_items, .help = "what is ordered: numbers, with commas between them"},
+    {NULL, FLAG("--start-date", "DATE", FB_OPTIONS_ORDER), TEXT(order_start), .check = check_date,
+     .help = "the first day of a booking; then the items are machines"},
+    {NULL, FLAG("--end-date", "DATE", FB_OPTIONS_ORDER), TEXT(order_end), .check = check_date,
+     .help = "its last day"},
+    {NULL, FLAG("--wait", NULL, FB_OPTIONS_ORDER), BOOL(order_wait), .initial = "false",
+     .help = "waits until all of them have been processed"},
 };
 #define SETTINGS (sizeof(settings) / sizeof(*settings))
 _Static_assert(SETTINGS <= FB_SETTINGS_MAX, "fb_options_t.from has no room for all settings");
@@ -428,9 +462,10 @@ static fb_code_t unknown_flag(fb_slice_t name, fb_options_for_t command, fb_erro
     if (other != NULL)
         return fb_fail(error, FB_CONFIG, "%s: not a flag of this subcommand, but of %s",
                        other->flag,
-                       other->commands & FB_OPTIONS_SERVE  ? "serve"
-                       : other->commands & FB_OPTIONS_SEED ? "seed"
-                                                           : "verify");
+                       other->commands & FB_OPTIONS_SERVE    ? "serve"
+                       : other->commands & FB_OPTIONS_SEED   ? "seed"
+                       : other->commands & FB_OPTIONS_VERIFY ? "verify"
+                                                             : "order");
     for (size_t i = 0; i < SETTINGS; i++) {
         if (fb_options_is_flag(&settings[i], command))
             fb_suggest_offer(&suggest, settings[i].flag);

@@ -54,7 +54,7 @@ typedef struct {
     uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
     uint64_t history_length;         /* history.length: entries a machine keeps; 10000; 0: all */
     uint64_t history_age_ms;         /* history.age: for how long; 0s: for ever */
-    uint64_t orders_workers;         /* orders.workers: in hand at a time; 256; 0: none */
+    uint64_t orders_workers;         /* orders.workers: in hand at a time; 1000; 0: none */
     uint64_t orders_processing_ms;   /* orders.processing_time: of each; 0s */
     uint64_t orders_claim_ms;        /* orders.claim_after: silence of another instance; 10s */
     uint64_t orders_recent;          /* orders.recent: past ones in the snapshot; 100000 */
@@ -68,6 +68,15 @@ typedef struct {
     /* verify alone */
     char *instances[FB_VERIFY_MAX]; /* --instance: URLs of admin listeners; that of this host */
     unsigned instance_count;
+    /* order alone */
+    char *order_url;            /* --url: of a server; http://127.0.0.1:8080 */
+    uint64_t order_requests;    /* --requests: orders to place; 100 */
+    uint64_t order_concurrency; /* --concurrency: at once; 10 */
+    char *order_user;           /* --user: who orders; 1 */
+    char *order_items;          /* --items: numbers with commas between them; 1 */
+    char *order_start;          /* --start-date, NULL: none */
+    char *order_end;            /* --end-date, NULL: none */
+    bool order_wait;            /* --wait: until all are at their end */
     /* What was read, for fb_options_print. */
     char *conf;                    /* --conf or FLEETBIT_CONF: the file; NULL: none */
     uint8_t from[FB_SETTINGS_MAX]; /* fb_options_from_t, in the order of the table */
@@ -79,6 +88,7 @@ typedef enum {
     FB_OPTIONS_SEED = 2,
     FB_OPTIONS_CHECK = 4,
     FB_OPTIONS_VERIFY = 8,
+    FB_OPTIONS_ORDER = 16,
 } fb_options_for_t;
 
 /* Reads all four sources. `argv` begins after the subcommand. FB_CONFIG names the flag, variable or

@@ -68,15 +68,30 @@ static void print_key(FILE *out, const fb_setting_t *setting)
     fb_buffer_dispose(&right);
 }
 
+/* Does it take a configuration file? */
+static bool has_file(fb_options_for_t command)
+{
+    const fb_setting_t *setting;
+    for (size_t i = 0; (setting = fb_options_setting(i)) != NULL; i++) {
+        if (setting->is_not_in_file && fb_options_is_flag(setting, command))
+            return true;
+    }
+    return false;
+}
+
 void fb_options_usage(FILE *out, fb_options_for_t command)
 {
     const fb_setting_t *setting;
-    fputs("Flags, each with its environment variable and its key in the configuration file:\n",
-          out);
+    bool with_file = has_file(command);
+    fprintf(out, "Flags%s:\n",
+            with_file ? ", each with its environment variable and its key in the configuration file"
+                      : "");
     for (size_t i = 0; (setting = fb_options_setting(i)) != NULL; i++) {
         if (fb_options_is_flag(setting, command))
             print_flag(out, setting);
     }
+    if (!with_file)
+        return;
     fputs("\nSettings of the configuration file or the environment alone:\n", out);
     for (size_t i = 0; (setting = fb_options_setting(i)) != NULL; i++) {
         if (setting->flag == NULL)

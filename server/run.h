@@ -11,7 +11,8 @@ typedef enum {
     FB_EXIT_UNAVAILABLE = 3, /* Redis cannot be reached or does not start */
     FB_EXIT_IN_USE = 4,      /* the address or the directory is somebody else's */
     FB_EXIT_DIFFERENT = 5,   /* verify: not all hold the same */
-    FB_EXIT_UNREACHABLE = 6, /* verify: an instance does not answer, and no difference was found */
+    FB_EXIT_UNREACHABLE = 6, /* verify: an instance does not answer, and no difference was found;
+                                order: there is no fleetbit at the URL */
 } fb_exit_t;
 
 /* The exit code of an error. */
@@ -27,5 +28,7 @@ fb_exit_t fb_serve(const fb_options_t *options);
 fb_exit_t fb_seed(const fb_options_t *options);
 /* Compares instances with each other, with Redis and with the log; prints what differs. */
 fb_exit_t fb_verify(const fb_options_t *options);
+/* Places orders, many at once, and prints how that went. */
+fb_exit_t fb_order(const fb_options_t *options);
 /* FB_EXIT_OK where a GET of the URL answers 200 within two seconds. */
 fb_exit_t fb_health_probe(const char *url);

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "resources/registry.h"
 #include "server/home.h"
+#include "server/progress.h"
 #include "server/run.h"
 #include "server/synthetic.h"
 
 #define COMMIT_DEADLINE_MS 30000
-#define BAR_CELLS          40
 
 typedef struct {
     fb_fleet_t *fleet;
-    uint32_t total;
-    uint64_t begun_ms;
-    int shown_percent;
-    bool terminal;
+    fb_progress_t progress;
 } seeding_t;
 
 static fb_code_t commit(void *context, fb_write_t *const *writes, size_t count, fb_error_t *error)
@@ -29,29 +25,16 @@ static fb_code_t commit(void *context, fb_write_t *const *writes, size_t count, 
     return code;
 }
 
-/* A bar that is drawn over itself on a terminal; elsewhere a line every tenth. */
 static void show_progress(void *context, uint32_t done)
 {
-    static const char full[] = "########################################";
     seeding_t *seeding = context;
-    int percent = (int)((uint64_t)done * 100 / seeding->total);
-    if (percent == seeding->shown_percent || (!seeding->terminal && percent % 10 != 0))
-        return;
-    seeding->shown_percent = percent;
-    double seconds = (double)(fb_clock_monotonic_ms() - seeding->begun_ms) / 1e3;
-    int cells = percent * BAR_CELLS / 100;
-    fprintf(stderr, "%s[%.*s%*s] %3d %%  %u of %u machines, %.0f a second%s",
-            seeding->terminal ? "\r" : "", cells, full, BAR_CELLS - cells, "", percent, done,
-            seeding->total, seconds > 0 ? done / seconds : 0.0,
-            seeding->terminal && done < seeding->total ? "" : "\n");
+    fb_progress_show(&seeding->progress, done);
 }
 
 static fb_code_t seed(const fb_options_t *options, fb_home_t *home, fb_error_t *error)
 {
-    seeding_t seeding = {.fleet = home->fleet,
-                         .total = (uint32_t)options->seed_machines,
-                         .shown_percent = -1,
-                         .terminal = isatty(STDERR_FILENO)};
+    seeding_t seeding = {.fleet = home->fleet};
+    uint32_t total = (uint32_t)options->seed_machines;
     fb_code_t code = fb_fleet_load(home->fleet, error);
     if (code != FB_OK)
         return code;
@@ -62,15 +45,14 @@ static fb_code_t seed(const fb_options_t *options, fb_home_t *home, fb_error_t *
     if (UINT32_MAX - last < options->seed_machines)
         return fb_fail(error, FB_CONFIG, "the fleet has room for %u more machines",
                        UINT32_MAX - last);
-    seeding.begun_ms = fb_clock_monotonic_ms();
-    code = fb_synthetic_create(&synthetic, last + 1, seeding.total, commit, show_progress, &seeding,
-                               error);
+    fb_progress_begin(&seeding.progress, "machines", total);
+    code = fb_synthetic_create(&synthetic, last + 1, total, commit, show_progress, &seeding, error);
     const fb_snapshot_t *after = fb_fleet_current(home->fleet);
+    fb_progress_end(&seeding.progress);
     uint32_t made = after->families[FB_MACHINES].last_id - last;
     fprintf(stderr, "%u machines added in %.1f s; the fleet has %u, at revision %s.%llu\n", made,
-            (double)(fb_clock_monotonic_ms() - seeding.begun_ms) / 1e3,
-            after->families[FB_MACHINES].rows.count, after->position.epoch,
-            (unsigned long long)after->position.revision);
+            fb_progress_seconds(&seeding.progress), after->families[FB_MACHINES].rows.count,
+            after->position.epoch, (unsigned long long)after->position.revision);
     return code;
 }
 

@@ -2,7 +2,7 @@
 /* The life of a server:
  *
  *     listen ─► loops ─► Redis ─► writer (loads) ─► ready ... SIGTERM ─► leaving ─► draining ─►
- *     writer's last batch ─► loops end ─► Redis ends
+ *     orders in hand go back ─► writer's last batch ─► loops end ─► Redis ends
  *
  * Loops come first, so that /livez answers while a large fleet is being loaded. */
 #include <errno.h>
@@ -133,7 +133,9 @@ static void wake_loops(fb_server_t *server)
 
 static void on_published(void *context)
 {
+    const fb_server_t *server = context;
     wake_loops(context);
+    fb_jobs_published(server->jobs, fb_shelf_current(server->shelf));
 }
 
 static void on_ready(void *context)
@@ -243,6 +245,14 @@ static void start_loops(serving_t *serving)
     server->shelf = fb_shelf_create();
     server->writer = fb_writer_create(&config);
     server->readers = fb_readers_create();
+    const fb_jobs_config_t jobs = {
+        .name = server->instance.id,
+        .workers = (unsigned)serving->options->orders_workers,
+        .processing_ms = serving->options->orders_processing_ms,
+        .claim_ms = serving->options->orders_claim_ms,
+        .recent = serving->options->orders_recent,
+    };
+    server->jobs = fb_jobs_create(&jobs);
     server->history_times = fb_history_times_create();
     unsigned threads = (unsigned)serving->options->threads;
     server->loop_total = threads;
@@ -264,6 +274,16 @@ static void leave(serving_t *serving)
     wake_loops(server);
     while (now_ms < until_ms && wait_for_signal(serving, until_ms - now_ms) == 0)
         now_ms = fb_clock_monotonic_ms();
+}
+
+static fb_code_t start_jobs(serving_t *serving, fb_error_t *error)
+{
+    fb_server_t *server = &serving->server;
+    fb_store_t *store = NULL;
+    fb_code_t code = fb_store_redis_create(&serving->home.store, &store, error);
+    if (code != FB_OK)
+        return code;
+    return fb_jobs_start(server->jobs, server->writer, server->shelf, &store, error);
 }
 
 static fb_code_t run(serving_t *serving, fb_error_t *error)
@@ -290,6 +310,9 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
         return code;
     code =
         fb_writer_start(serving->server.writer, serving->home.fleet, &serving->home.watch, error);
+    if (code != FB_OK)
+        return code;
+    code = start_jobs(serving, error);
     if (code != FB_OK)
         return code;
     while (signal == 0 && !atomic_load(&serving->server.ready))
@@ -333,6 +356,7 @@ static void refuse_new(serving_t *serving)
 static void end(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
+    fb_jobs_end(server->jobs);
     refuse_new(serving);
     fb_log_info("draining");
     uint64_t deadline_ms = fb_clock_monotonic_ms() + server->drain_ms;
@@ -342,6 +366,7 @@ static void end(serving_t *serving)
     while (!all_quiet(server) && fb_clock_monotonic_ms() < deadline_ms)
         wait_for_signal(serving, POLL_MS);
     /* The loops still run: they must take the last snapshot and the last answers. */
+    fb_jobs_stop(server->jobs);
     fb_writer_stop(server->writer);
     fb_readers_stop(server->readers);
     /* They see it by themselves soon: one that has ended must not be woken. */
@@ -350,6 +375,7 @@ static void end(serving_t *serving)
         fb_loop_destroy(&server->loops[i]);
     fb_writer_destroy(&server->writer);
     fb_readers_destroy(&server->readers);
+    fb_jobs_destroy(&server->jobs);
     fb_history_times_destroy(&server->history_times);
     fb_home_dispose(&serving->home);
     fb_shelf_destroy(&server->shelf);

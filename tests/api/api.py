@@ -3,7 +3,7 @@
 import contextlib
 import re
 
-from harness import day, unique
+from harness import day, eventually, unique
 from http1 import Connection
 
 MACHINE_MEMBERS = ["id", "label", "inventory_id", "type", "price_per_day", "description",
@@ -28,6 +28,23 @@ class Api(Connection):
         response = self.post(f"/v1/machines/{machine_id}/maintenance", members)
         assert response.status == 201, response
         return response.json()
+
+    def new_order(self, headers=None, **members):
+        body = {"user_id": 7, "item_ids": [1], "total_amount": 10, **members}
+        response = self.post("/v1/orders", body, headers)
+        assert response.status == 202, response
+        return response.json()
+
+    def order(self, order_id):
+        return self.read(f"/v1/orders/{order_id}")
+
+    def until_order(self, order_id, *states):
+        """Waits until the order is in one of these states; the order."""
+        def found():
+            order = self.order(order_id)
+            return order if order["status"] in states else None
+
+        return eventually(found)
 
     def read(self, target):
         response = self.get(target)

@@ -31,6 +31,11 @@ def set_name(word):
     return word + ("es" if word[-1] == "s" else "s")
 
 
+def several(ids):
+    """One id or an array of them, as operations have them."""
+    return ids if isinstance(ids, list) else [ids]
+
+
 class Log:
     """The entries of a log and the state that they make."""
 
@@ -43,6 +48,7 @@ class Log:
             if len(self.entries) == int(self.head["revision"]):
                 break
         self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
+        self.archived = set()
 
     def check_dense(self):
         expected = [b"%d-0" % (i + 1) for i in range(int(self.head["revision"]))]
@@ -57,13 +63,18 @@ class Log:
             assert fields[b"chain"] == chain, f"the chain breaks at {entry}"
         assert self.head["chain"].encode() == chain
 
-    def replay(self):
+    def operations(self):
+        """Those of all changes, in their order."""
         for _, fields in self.entries:
-            for operation in json.loads(fields[b"change"]):
-                getattr(self, "_" + operation[0])(*operation[1:])
+            yield from json.loads(fields[b"change"])
+
+    def replay(self):
+        for operation in self.operations():
+            getattr(self, "_" + operation[0])(*operation[1:])
 
     def _put(self, row, identity, fields, *history):
         self.rows[row, identity] = fields
+        self.archived.discard((row, identity))
         if history:
             name, milliseconds = history
             self.histories.setdefault((name, identity), []).append((milliseconds, fields))
@@ -71,12 +82,19 @@ class Log:
 
     def _delete(self, row, identity):
         del self.rows[row, identity]
+        self.archived.discard((row, identity))
 
-    def _days(self, plane, identity, first, count, bit):
+    def _days(self, plane, ids, first, count, bit):
         for i in range(count):
             day = (date.fromisoformat(first) + timedelta(days=i)).isoformat()
             taken = self.days.setdefault((plane, day), set())
-            (taken.add if bit else taken.discard)(identity)
+            (taken.update if bit else taken.difference_update)(several(ids))
+
+    def _archive(self, row, ids):
+        self.archived.update((row, identity) for identity in several(ids))
+
+    def _queue(self, _queue, identity):
+        assert ("order", identity) in self.rows
 
     def check_state(self):
         """Every key, and no other, is what the log says."""
@@ -86,10 +104,11 @@ class Log:
                     if byte & (128 >> j)}
 
         keys = {key.decode()[len(self.prefix):] for key in self.client.keys(self.prefix + "*")}
-        known = {"head", "log"}
+        known = {"head", "log", "orders"}  # the queue is there before its first order
         for row in self.last:
-            alive = {identity for name, identity in self.rows if name == row}
-            assert bits(set_name(row)) == alive, row
+            loaded = {identity for name, identity in self.rows.keys() - self.archived
+                      if name == row}
+            assert bits(set_name(row)) == loaded, row
             assert int(self.head[f"last_id:{row}"]) == self.last[row]
             known.add(set_name(row))
         for (row, identity), fields in self.rows.items():

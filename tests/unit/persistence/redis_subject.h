@@ -56,6 +56,20 @@ static inline void put(subject_t *subject, const char *payload)
     assert_ok(commit_text(subject->store, &subject->position, payload, error));
 }
 
+/* Kills Redis, and waits until it is there again. */
+static inline void restart_redis(subject_t *subject)
+{
+    pid_t pid = fb_private_redis_pid(redis);
+    fb_position_t head;
+    fb_error_t error = {0};
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    while (fb_private_redis_pid(redis) == pid || fb_private_redis_pid(redis) == 0)
+        pause_ms(1);
+    while (subject->store->vtable->head(subject->store, &head, &error) != FB_OK)
+        pause_ms(1);
+    assert_string_equal(head.epoch, subject->position.epoch); /* reading begins none */
+}
+
 static const char one_put[] = "[[\"put\",\"machine\",42,{\"label\":\"Digger 7\"}]]";
 
 static inline int start_redis(void **state)

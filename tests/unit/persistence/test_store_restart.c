@@ -16,19 +16,6 @@ static fb_code_t follow(void *context, const fb_entry_t *entry, fb_error_t *erro
     return FB_OK;
 }
 
-static void restart_redis(subject_t *subject)
-{
-    pid_t pid = fb_private_redis_pid(redis);
-    fb_position_t head;
-    fb_error_t error = {0};
-    assert_int_equal(kill(pid, SIGKILL), 0);
-    while (fb_private_redis_pid(redis) == pid || fb_private_redis_pid(redis) == 0)
-        pause_ms(1);
-    while (subject->store->vtable->head(subject->store, &head, &error) != FB_OK)
-        pause_ms(1);
-    assert_string_equal(head.epoch, subject->position.epoch); /* reading begins none */
-}
-
 /* Cause: whoever had seen more than a Redis that came back knows would have shown other states
  * under the tokens that are given out next. */
 static void the_first_commit_to_another_run_of_redis_begins_an_epoch(void **state)

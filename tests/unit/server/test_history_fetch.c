@@ -69,7 +69,7 @@ static fb_history_ask_t ask_of(void)
     return (fb_history_ask_t){.resource = fb_registry_resource(FB_EQUIPMENT),
                               .machine = 1,
                               .limit = 100,
-                              .deadline_ms = UINT64_MAX};
+                              .patience = {.deadline_ms = UINT64_MAX}};
 }
 
 static json_t *fetch(const fb_history_ask_t *ask, fb_instant_t now)
@@ -120,7 +120,7 @@ static fb_code_t go_on(fb_history_ask_t *ask, const char *cursor)
     args.values[FB_HISTORY_LIMIT] = (fb_value_t){.given = true, .number = (int64_t)ask->limit};
     args.values[FB_HISTORY_CURSOR] = (fb_value_t){.given = true, .text = fb_slice(cursor)};
     fb_code_t code = fb_history_ask_read(ask, ask->resource, &args, &error);
-    ask->deadline_ms = UINT64_MAX;
+    ask->patience.deadline_ms = UINT64_MAX;
     memcpy(ask->epoch, epoch, sizeof(epoch));
     return code;
 }
@@ -403,10 +403,10 @@ static void who_has_waited_too_long_or_left_gets_nothing(void **state)
     begin(0);
     report(1000, 0);
     fb_history_ask_t ask = ask_of();
-    ask.deadline_ms = fb_clock_monotonic_ms();
+    ask.patience.deadline_ms = fb_clock_monotonic_ms();
     assert_int_equal(fetch_code(&ask, 2000), FB_UNAVAILABLE);
     ask = ask_of();
-    ask.is_given_up = &is_given_up;
+    ask.patience.is_given_up = &is_given_up;
     assert_int_equal(fetch_code(&ask, 2000), FB_UNAVAILABLE);
     end();
 }
