@@ -52,7 +52,7 @@ def words_of_commit(path, act):
     said = monitored(path, act)
     for line in said.splitlines():
         words = re.findall(r'"(?:\\.|[^"\\])*"', line)
-        if len(words) > 10 and words[0].upper() == '"FCALL"' and ' lua] ' not in line:
+        if words[1:2] and words[1].startswith('"fleetbit_commit') and ' lua] ' not in line:
             return [ast.literal_eval(word) for word in words]
     raise BenchError("MONITOR does not show a commit")
 

@@ -199,8 +199,8 @@ typedef struct {
     fb_code_t (*queue_take)(fb_store_t *store, const fb_queue_t *queue, size_t max,
                             fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
     /* As queue_take, jobs of consumers that have given no sign for `idle_ms`; a consumer without
-     * a sign and without a job is forgotten. The consumer has given a sign by this, too, which is
-     * all that it does where `max` is 0. */
+     * a sign and without a job is forgotten. The consumer has given a sign by this, too, and with
+     * a `max` of 0 nothing but that. */
     fb_code_t (*queue_claim)(fb_store_t *store, const fb_queue_t *queue, uint64_t idle_ms,
                              size_t max, fb_queue_job_t *jobs, size_t *count, fb_error_t *error);
     /* They leave the queue, whoever has them: at most FB_QUEUE_PAGE_MAX. */

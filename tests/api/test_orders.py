@@ -350,6 +350,16 @@ def test_a_processing_time_is_kept(make_server):
         assert mean >= 0.3, mean
 
 
+def test_whoever_has_its_hands_full_goes_on(make_server):
+    """It gives signs of life all the while, and takes over nothing."""
+    server = make_server(env={"FLEETBIT_ORDERS_WORKERS": "1",
+                              "FLEETBIT_ORDERS_PROCESSING_TIME": "2500ms"}).start()
+    with Api(server.port) as api:
+        orders = [api.new_order() for _ in range(2)]
+        api.until_order(orders[0]["id"], "COMPLETED")
+        assert api.until_order(orders[1]["id"], "PROCESSING")["worker"]
+
+
 def test_orders_go_on_after_a_restart(make_server):
     server = make_server(env=NO_WORKERS).start()
     with Api(server.port) as api:

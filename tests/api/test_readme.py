@@ -30,9 +30,13 @@ LINES = redis_cli_lines()
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """The demo fleet, whose Redis the lines of the README look into."""
+    """The demo fleet with an order of the tour, whose Redis the lines of the README look into."""
     server = Server(tmp_path_factory.mktemp("readme"), "--demo").start()
     eventually(lambda: "demo: " in server.errors())
+    with Api(server.port) as api:
+        order = api.new_order({"Idempotency-Key": '"basket-4711"'}, item_ids=[42, 43],
+                              start_date=day(40), end_date=day(44))
+        api.until_order(order["id"], "COMPLETED", "REJECTED")
     yield server
     server.stop()
 

@@ -175,6 +175,7 @@ static void nobody_claims_his_own(void **state)
     put_jobs(&subject, 1, 2);
     take(&subject, &ann, 10, "1 2");
     claim(&subject, &ann, 0, 10, "");
+    claim(&subject, &bob, 0, 0, ""); /* a sign of life, and nothing else */
     claim(&subject, &bob, 0, 1, "1");
     claim(&subject, &ann, 0, 10, "1");
     end(&subject);
