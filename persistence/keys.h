@@ -8,9 +8,11 @@
  * All keys of a fleet share the hash tag {f}, and so one slot of a Redis Cluster.
  *
  *     fb:{f}:head            fb:{f}:ROW:ID          one row (a hash)
- *     fb:{f}:log             fb:{f}:ROWs            the ids that exist (a bitmap): base/set_name.h
+ *     fb:{f}:log             fb:{f}:ROWs            the ids that a load brings (a bitmap):
+ *                                                   base/set_name.h
  *     fb:{f}:invalidate      fb:{f}:PLANE:DATE      one day of a plane (a bitmap)
  *                            fb:{f}:HISTORY:ID      what became of one row (a stream)
+ *                            fb:{f}:QUEUE           ids that wait for a consumer (a stream)
  */
 #define FB_FLEET_NAME_BYTES_MAX 64
 #define FB_KEY_NAME_BYTES_MAX   32 /* ROW, PLANE, HISTORY: [a-z][a-z0-9_-]* */

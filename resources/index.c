@@ -102,8 +102,10 @@ static void children_put(fb_snapshot_t *next, fb_build_t *build, unsigned family
         child_put(next, index, build, (uint32_t)parent, row->id, add);
         return;
     }
-    while (fb_numbers_next(&rest, &parent))
-        child_put(next, index, build, (uint32_t)parent, row->id, add);
+    while (fb_numbers_next(&rest, &parent)) {
+        if (parent <= UINT32_MAX) /* else it is the id of nothing */
+            child_put(next, index, build, (uint32_t)parent, row->id, add);
+    }
 }
 
 static void index_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, const fb_row_t *row,

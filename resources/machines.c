@@ -266,7 +266,8 @@ static fb_code_t check_orders(const fb_snapshot_t *snapshot, uint32_t machine, f
                                     sizeof(orders));
     if (count == 0)
         return FB_OK;
-    return fb_fail(error, FB_CONFLICT, "machine %u is booked: cancel %s first", machine, orders);
+    return fb_fail(error, FB_CONFLICT,
+                   "machine %u is booked today or later, or not yet back: see %s", machine, orders);
 }
 
 static fb_code_t plan_retire(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,

@@ -220,7 +220,7 @@ static fb_code_t check_bookings(const fb_snapshot_t *snapshot, uint32_t machine,
     return fb_fail_field(error, FB_CONFLICT, FB_SLICE("start_date"),
                          "machine %u is booked on %.*s%s%s; \"override\": true puts it in "
                          "maintenance all the same",
-                         machine, FB_DAY_TEXT_BYTES, date, count > 0 ? ": see " : "",
+                         machine, FB_DAY_TEXT_BYTES, date, count > 0 ? ", by " : "",
                          count > 0 ? orders : "");
 }
 

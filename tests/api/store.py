@@ -31,9 +31,9 @@ def set_name(word):
     return word + ("es" if word[-1] == "s" else "s")
 
 
-def several(identities):
-    """Of an operation: one id, or an array of them."""
-    return identities if isinstance(identities, list) else [identities]
+def several(ids):
+    """One id or an array of them, as operations have them."""
+    return ids if isinstance(ids, list) else [ids]
 
 
 class Log:
@@ -82,15 +82,16 @@ class Log:
 
     def _delete(self, row, identity):
         del self.rows[row, identity]
+        self.archived.discard((row, identity))
 
-    def _days(self, plane, identities, first, count, bit):
+    def _days(self, plane, ids, first, count, bit):
         for i in range(count):
             day = (date.fromisoformat(first) + timedelta(days=i)).isoformat()
             taken = self.days.setdefault((plane, day), set())
-            (taken.update if bit else taken.difference_update)(several(identities))
+            (taken.update if bit else taken.difference_update)(several(ids))
 
-    def _archive(self, row, identities):
-        self.archived.update((row, identity) for identity in several(identities))
+    def _archive(self, row, ids):
+        self.archived.update((row, identity) for identity in several(ids))
 
     def _queue(self, _queue, identity):
         assert ("order", identity) in self.rows
@@ -105,9 +106,9 @@ class Log:
         keys = {key.decode()[len(self.prefix):] for key in self.client.keys(self.prefix + "*")}
         known = {"head", "log", "orders"}  # the queue is there before its first order
         for row in self.last:
-            alive = {identity for name, identity in self.rows.keys() - self.archived
-                     if name == row}
-            assert bits(set_name(row)) == alive, row
+            loaded = {identity for name, identity in self.rows.keys() - self.archived
+                      if name == row}
+            assert bits(set_name(row)) == loaded, row
             assert int(self.head[f"last_id:{row}"]) == self.last[row]
             known.add(set_name(row))
         for (row, identity), fields in self.rows.items():

@@ -22,7 +22,9 @@ DIFFERENT, UNREACHABLE = 5, 6
 HEX16 = re.compile(r"[0-9a-f]{16}")
 MASK = 2**64 - 1
 LAST_ID_SEED = 1 << 63
-ROW_NAMES = {"machines": b"machine", "windows": b"window", "statuses": b"status"}
+ROW_NAMES = {"machines": b"machine", "windows": b"window", "statuses": b"status",
+             "order_ids": b"order", "order_totals": b"order_total",
+             "idempotencies": b"idempotency"}
 
 
 # --- resources/checksum.h, once more --------------------------------------------------------

@@ -12,19 +12,6 @@ static inline void target_day(fb_buffer_t *target, const char *name, fb_day_t da
     target->len += FB_DAY_TEXT_BYTES + strlen(name);
 }
 
-/* The cursor that ends a page, or an empty text. */
-static inline fb_slice_t page_cursor(fb_slice_t body)
-{
-    static const char mark[] = "\"next\":";
-    const char *found = memmem(body.at, body.len, mark, sizeof(mark) - 1);
-    assert_non_null(found);
-    found += sizeof(mark) - 1;
-    if (*found != '"')
-        return (fb_slice_t){found, 0};
-    const char *end = memchr(found + 1, '"', (size_t)(body.at + body.len - found - 1));
-    return (fb_slice_t){found + 1, (size_t)(end - found - 1)};
-}
-
 /* How the model writes a row of a list. */
 typedef void put_row_t(const model_t *model, uint32_t id, fb_buffer_t *out);
 

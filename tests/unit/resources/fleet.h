@@ -164,6 +164,19 @@ static inline void assert_read_fails(const fb_snapshot_t *snapshot, const char *
     fb_buffer_dispose(&body);
 }
 
+/* The cursor that ends a page, or an empty text. */
+static inline fb_slice_t page_cursor(fb_slice_t body)
+{
+    static const char mark[] = "\"next\":";
+    const char *found = memmem(body.at, body.len, mark, sizeof(mark) - 1);
+    assert_non_null(found);
+    found += sizeof(mark) - 1;
+    if (*found != '"')
+        return (fb_slice_t){found, 0};
+    const char *end = memchr(found + 1, '"', (size_t)(body.at + body.len - found - 1));
+    return (fb_slice_t){found + 1, (size_t)(end - found - 1)};
+}
+
 /* What a command did. */
 typedef struct {
     fb_error_t error;

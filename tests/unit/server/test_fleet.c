@@ -2,6 +2,7 @@
 #include "server/fleet.h"
 
 #include "resources/machines.h"
+#include "resources/orders.h"
 #include "tests/unit/server/commit_fixture.h"
 
 static void an_instance_that_starts_shows_what_was_written(void **state)
@@ -135,6 +136,76 @@ static void another_epoch_is_loaded_anew(void **state)
     assert_all_same(&instance, 1);
     instance_dispose(&instance);
     instance_dispose(&other);
+}
+
+/* --- rows that are archived --------------------------------------------------------------- */
+
+static fb_code_t plan_orders(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                             fb_error_t *error)
+{
+    (void)args;
+    (void)error;
+    for (uint32_t i = 1; i <= 3; i++) {
+        fb_value_t values[FB_FIELDS_MAX] = {{.number = 0}};
+        for (unsigned f = 0; f < FB_ORDER_FIELDS; f++)
+            values[f].null = true;
+        values[FB_ORDER_STATUS] = (fb_value_t){.text = FB_SLICE("COMPLETED")};
+        values[FB_ORDER_ITEMS] = (fb_value_t){.text = FB_SLICE("[7,9]")};
+        uint32_t id = snapshot->families[FB_ORDERS].last_id + i;
+        fb_change_put(&plan->change, FB_ORDERS, id, values);
+        fb_change_queue(&plan->change, FB_ORDERS, id);
+    }
+    return FB_OK;
+}
+
+/* The first one and the last. */
+static fb_code_t plan_archive(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                              fb_error_t *error)
+{
+    (void)args;
+    (void)error;
+    fb_change_archive(&plan->change, FB_ORDERS, 1);
+    fb_change_archive(&plan->change, FB_ORDERS, snapshot->families[FB_ORDERS].last_id);
+    return FB_OK;
+}
+
+static void run_plan(instance_t *instance,
+                     fb_code_t (*plan)(const fb_snapshot_t *snapshot, const fb_args_t *args,
+                                       fb_plan_t *plan, fb_error_t *error))
+{
+    const fb_command_t command = {.plan = plan, .answer = FB_ANSWER_EMPTY};
+    batch_t *batch = calloc(1, sizeof(*batch));
+    fb_write_init(&batch->writes[0], &command);
+    batch->pointers[0] = &batch->writes[0];
+    batch->count = 1;
+    must_commit(instance, batch);
+    clear(batch);
+    free(batch);
+}
+
+/* By the checksums `fleetbit verify` judges: of the state at the head of the log, of an instance
+ * that follows it, and of what Redis holds. */
+static void what_is_archived_makes_no_difference(void **state)
+{
+    (void)state;
+    instance_t instances[] = {found(), join()};
+    static const unsigned loaded[] = {3, 1, 4, 3};
+    for (size_t step = 0; step < FB_COUNT(loaded); step++) {
+        run_plan(&instances[step / 2], step % 2 == 0 ? plan_orders : plan_archive);
+        assert_all_same(instances, 2);
+        instance_t late = join();
+        const fb_snapshot_t *now = instance_now(&late);
+        char sum[FB_SUM_BYTES + 1];
+        snprintf(sum, sizeof(sum), "%016llx", (unsigned long long)fb_snapshot_sum(now));
+        assert_string_equal(now->position.sum, sum);
+        for (size_t i = 0; i < 2; i++)
+            assert_true(fb_snapshot_sum(instance_now(&instances[i])) == fb_snapshot_sum(now));
+        assert_int_equal(now->families[FB_ORDERS].exists.count, loaded[step]);
+        assert_int_equal(now->families[FB_ORDERS].last_id, step < 2 ? 3 : 6);
+        instance_dispose(&late);
+    }
+    instance_dispose(&instances[0]);
+    instance_dispose(&instances[1]);
 }
 
 /* --- a log that was cut ------------------------------------------------------------------- */
@@ -320,6 +391,7 @@ int main(void)
         cmocka_unit_test(without_redis_the_last_state_stays),
         cmocka_unit_test(the_date_turns_without_a_revision),
         cmocka_unit_test(another_epoch_is_loaded_anew),
+        cmocka_unit_test(what_is_archived_makes_no_difference),
         cmocka_unit_test(a_log_that_does_not_continue_the_state_is_loaded_anew),
         cmocka_unit_test(what_others_write_during_a_load_is_in_it),
         cmocka_unit_test(who_is_so_far_behind_that_the_log_was_cut_loads_and_plans_again),
