@@ -173,13 +173,14 @@ void fb_jobs_care(fb_jobs_t *jobs, uint64_t now_ms)
     jobs->tick_ms = now_ms + FB_JOBS_TICK_MS * 3 / 4 + some_of(jobs, FB_JOBS_TICK_MS / 4);
     bool is_open = jobs->waiting > 0 || jobs->processing > 0 || jobs->length > 0;
     const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
-    bool is_loaded = snapshot != NULL;
-    if (is_loaded && fb_jobs_may(&jobs->writing, now_ms)) {
+    /* A fleet without orders gets no queue. */
+    bool has_orders = snapshot != NULL && snapshot->families[FB_ORDERS].last_id > 0;
+    if (has_orders && fb_jobs_may(&jobs->writing, now_ms)) {
         expire(jobs, snapshot);
         archive(jobs, snapshot, jobs->slack, now_ms);
     }
     fb_shelf_leave(jobs->visitor);
-    if (!is_loaded || !is_open)
+    if (!has_orders || !is_open)
         return;
     jobs->may_have_more = true;
     if (jobs->config.workers > 0)

@@ -11,6 +11,7 @@
 static bool note(fb_jobs_t *jobs, fb_code_t code, const fb_error_t *error)
 {
     if (code == FB_OK) {
+        jobs->is_known = true;
         if (jobs->is_away)
             fb_log_info("the queue of orders is worked again");
         jobs->is_away = false;
@@ -137,7 +138,7 @@ void fb_jobs_tidy(fb_jobs_t *jobs, uint64_t now_ms)
 void fb_jobs_leave(fb_jobs_t *jobs)
 {
     fb_error_t error = {0};
-    if (jobs->config.workers == 0)
+    if (!jobs->is_known || jobs->config.workers == 0)
         return;
     fb_jobs_tell(jobs, fb_clock_monotonic_ms(), true);
     fb_code_t code = jobs->store->vtable->queue_leave(jobs->store, &jobs->queue, &error);

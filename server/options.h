@@ -54,7 +54,7 @@ typedef struct {
     uint64_t redis_log_length;       /* log.length: entries of the log kept; 100000 */
     uint64_t history_length;         /* history.length: entries a machine keeps; 10000; 0: all */
     uint64_t history_age_ms;         /* history.age: for how long; 0s: for ever */
-    uint64_t orders_workers;         /* orders.workers: in hand at a time; 256; 0: none */
+    uint64_t orders_workers;         /* orders.workers: in hand at a time; 1000; 0: none */
     uint64_t orders_processing_ms;   /* orders.processing_time: of each; 0s */
     uint64_t orders_claim_ms;        /* orders.claim_after: silence of another instance; 10s */
     uint64_t orders_recent;          /* orders.recent: past ones in the snapshot; 100000 */

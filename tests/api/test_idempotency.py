@@ -291,6 +291,19 @@ def test_a_key_is_forgotten_after_a_day(make_server, make_redis):
         problem(api.post("/v1/machines", bodies[0], field), 422, "Idempotency-Key")
 
 
+def test_as_many_keys_are_known_as_is_configured(make_server):
+    server = make_server(env={"FLEETBIT_IDEMPOTENCY_KEYS": "1000",
+                              "FLEETBIT_ORDERS_WORKERS": "0"}).start()
+    with Api(server.port) as api:
+        for i in range(1010):
+            assert api.new_order({"Idempotency-Key": f"k{i}"}, user_id=i)["id"] == i + 1
+        assert api.new_order({"Idempotency-Key": "k10"}, user_id=10)["id"] == 11
+        assert api.new_order({"Idempotency-Key": "k9"}, user_id=9)["id"] == 1011
+        assert api.new_order({"Idempotency-Key": "k1009"}, user_id=1009)["id"] == 1010
+        assert server.redis().bitcount("fb:{default}:idempotencies") == 1000
+        check_store(server.redis(), api)
+
+
 def test_a_question_that_is_posted_has_no_key(api):
     machine, field = api.new_machine(), {"Idempotency-Key": "what is no key"}
     answer = api.post("/v1/availability/check", {

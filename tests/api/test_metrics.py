@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api import Api, problem
-from harness import eventually
+from harness import day, eventually
 from prometheus import Metrics
 
 REDIS_TIMEOUT = {"FLEETBIT_REDIS_TIMEOUT": "300ms", "FLEETBIT_WRITER_DEADLINE": "1s"}
@@ -127,6 +127,39 @@ def test_loops_commits_readers_and_events_are_counted(own):
     assert after.value("fleetbit_writer_cpu_seconds_total") > 0
     assert after.value("fleetbit_messages_total", level="info") > 0
     assert after.value("fleetbit_messages_dropped_total") == 0
+
+
+def test_orders_are_counted(make_server):
+    """Those of the fleet are those of the old system's /metrics."""
+    own = make_server(env={"FLEETBIT_ORDERS_WORKERS": "2",
+                           "FLEETBIT_ORDERS_PROCESSING_TIME": "300ms"}).start()
+    with Api(own.port) as api:
+        machine = api.new_machine()["id"]
+        for _ in range(5):
+            answer = api.post("/v1/orders", {"user_id": 1, "item_ids": [machine],
+                                             "total_amount": 1, "start_date": day(1),
+                                             "end_date": day(1)})
+            assert answer.status == 202, answer
+        early = scrape(own)
+        assert early.value("fleetbit_orders_created_total") == 5
+        assert early.value("fleetbit_orders_in_hand_limit") == 2
+        assert early.value("fleetbit_orders_in_hand") <= 2
+        assert early.sum("fleetbit_orders") + early.sum("fleetbit_orders_ended_total") == 5
+        eventually(lambda: scrape(own).value("fleetbit_orders_ended_total", status="completed"))
+        eventually(lambda: scrape(own).value("fleetbit_orders_ended_total", status="rejected") == 4)
+        eventually(lambda: scrape(own).value("fleetbit_orders_queue") == 0)
+        after, shown = scrape(own), api.read("/metrics")
+    assert (shown["total_orders"], shown["processed_count"]) == (5, 1)
+    assert after.sum("fleetbit_orders") == 0
+    assert after.value("fleetbit_orders_ended_total", status="cancelled") == 0
+    assert after.value("fleetbit_orders_oldest_pending_seconds") == 0
+    assert after.value("fleetbit_orders_in_hand") == 0
+    total = after.value("fleetbit_order_processing_seconds_sum")
+    assert 0.3 <= total and f"{total:.4f}" == shown["avg_processing_time"]
+    assert after.value("fleetbit_order_processing_seconds_count") == 1
+    assert after.value("fleetbit_order_processing_seconds_bucket", le="0.1") == 0
+    for name in ("claimed", "requeued", "archived"):
+        assert after.value(f"fleetbit_orders_{name}_total") == 0
 
 
 def test_a_private_redis_that_was_started_again_is_counted(own):

@@ -162,6 +162,8 @@ class Traffic:
         machine = f"/v1/machines/{api.new_machine(inventory_id=unique())['id']}"
         status = api.put(f"{machine}/status", {"status": "green", "updated_by": "a worker"})
         assert status.status == 200, status
+        order = api.post("/v1/orders", {"user_id": 1, "item_ids": [1], "total_amount": 1})
+        assert order.status == 202, order
         for path in (machine, machine, "/v1/availability", "/v1/availability", "/nowhere",
                      f"{machine}/history"):
             api.get(path)

@@ -66,6 +66,17 @@ static void a_day_that_nobody_has_needs_no_key(void **state)
     assert_string_equal(answer(outside, "BITPOS fb:{f}:booked:2026-11-21 1"), "1000");
     assert_string_equal(answer(outside, "EXISTS fb:{f}:booked:2026-11-22"), "0");
     assert_string_equal(answer(outside, "EXISTS fb:{f}:booked:2026-11-23"), "0");
+    /* Enough of them for a mask. */
+    for (int bit = 1; bit >= 0; bit--) {
+        fb_buffer_t payload = {0};
+        for (int id = 1; id < 100; id += 2)
+            fb_buffer_printf(&payload, "%s%d", id > 1 ? "," : "[[\"days\",\"booked\",[", id);
+        fb_buffer_printf(&payload, "],\"2026-11-22\",2,%d]]", bit);
+        fb_buffer_put_char(&payload, '\0');
+        put(&subject, payload.at);
+        fb_buffer_dispose(&payload);
+        assert_string_equal(answer(outside, "DBSIZE"), bit == 1 ? "5" : "3");
+    }
     end(&subject);
 }
 
@@ -324,7 +335,11 @@ static void keys_that_are_in_the_way_stop_a_commit_before_it_writes(void **state
 static void rights_that_are_missing_stop_a_commit_before_it_writes(void **state)
 {
     (void)state;
-    static const char *const rights[] = {"~* -xadd", "~* -bitfield", "~* -xinfo|stream",
+    static const char *const rights[] = {"~* -xadd",
+                                         "~* -bitfield",
+                                         "~* -bitop",
+                                         "~* -strlen",
+                                         "~* -xinfo|stream",
                                          "~* -exists",
                                          "~fb:{f}:head ~fb:{f}:log ~fb:{f}:m* ~fb:{f}:b*"};
     for (size_t i = 0; i < sizeof(rights) / sizeof(rights[0]); i++) {

@@ -144,6 +144,44 @@ static void days_of_several_are_set_and_cleared_at_once(void **state)
     end(&subject);
 }
 
+/* Many ids that are no neighbours, on days that are longer or shorter than what they need. */
+static void days_of_very_many_leave_all_others_as_they_are(void **state)
+{
+    subject_t subject = begin(state, 0);
+    static const char *const far[] = {"", ",40000", ",20000000"};
+    for (size_t i = 0; i < 3; i++) {
+        fb_buffer_t ids = {0}, texts[2] = {{0}}, expected = {0};
+        put(&subject, "[[\"days\",\"booked\",[3,4,30000],\"2026-11-21\",2,1],"
+                      "[\"days\",\"booked\",[20000001],\"2026-11-22\",1,1],"
+                      "[\"days\",\"booked\",[5],\"2026-11-23\",1,1]]");
+        for (unsigned k = 0; k < 300; k++)
+            fb_buffer_printf(&ids, "%s%u", k > 0 ? "," : "", 4 + 2 * k);
+        for (unsigned bit = 0; bit < 2; bit++) {
+            fb_buffer_printf(&texts[bit], "[[\"days\",\"booked\",[%.*s%s],\"2026-11-21\",4,%u]]",
+                             FB_PRINT(fb_buffer_slice(&ids)), far[i], bit);
+            fb_buffer_put_char(&texts[bit], '\0');
+        }
+        put(&subject, texts[1].at);
+        char *picture = picture_of(subject.store);
+        assert_non_null(strstr(picture, "booked 2026-11-21: 3 4 6 8 10 "));
+        assert_non_null(strstr(picture, "booked 2026-11-23: 4 5 6 8 10 "));
+        fb_buffer_printf(&expected, " 600 602%s%s\n", far[i][0] != '\0' ? " " : "",
+                         far[i][0] != '\0' ? far[i] + 1 : "");
+        fb_buffer_put_char(&expected, '\0');
+        assert_non_null(strstr(strstr(picture, "booked 2026-11-24: 4 6 8 "), expected.at));
+        free(picture);
+        put(&subject, texts[0].at);
+        assert_picture(subject.store, "booked 2026-11-21: 3 30000\n"
+                                      "booked 2026-11-22: 3 30000 20000001\n"
+                                      "booked 2026-11-23: 5\n");
+        fb_buffer_dispose(&ids);
+        fb_buffer_dispose(&texts[0]);
+        fb_buffer_dispose(&texts[1]);
+        fb_buffer_dispose(&expected);
+    }
+    end(&subject);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +193,7 @@ int main(void)
         BOTH(an_archived_row_can_be_deleted),
         BOTH(the_id_of_an_archived_row_is_used),
         BOTH(days_of_several_are_set_and_cleared_at_once),
+        BOTH(days_of_very_many_leave_all_others_as_they_are),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

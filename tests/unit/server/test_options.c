@@ -37,7 +37,7 @@ static void without_a_word_the_defaults_hold(void **state)
     assert_int_equal(options.redis_log_length, 100000);
     assert_int_equal(options.history_length, 10000);
     assert_int_equal(options.history_age_ms, 0);
-    assert_int_equal(options.orders_workers, 256);
+    assert_int_equal(options.orders_workers, 1000);
     assert_int_equal(options.orders_processing_ms, 0);
     assert_int_equal(options.orders_claim_ms, 10000);
     assert_int_equal(options.orders_recent, 100000);
