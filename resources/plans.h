@@ -35,21 +35,24 @@ enum {
 #define FB_PLAN_ZONES_MAX       1000
 #define FB_PLAN_PRICE_MAX       INT64_C(100000000000) /* minor units */
 #define FB_PLAN_UUID_BYTES      36
-#define FB_PLANS_PUT_MAX        1000 /* plans of one command */
+#define FB_PLANS_PUT_MAX        1000      /* plans of one command */
+#define FB_PLANS_PUT_BYTES_MAX  (4 << 20) /* of their texts, but for the first plan */
 
 /* The id of a plan: a UUID of version 5 (RFC 9562, section 5.5) of the name BASE:PLAN in the
  * namespace of fleetbit's plans, in lower case, with a NUL behind it. */
 void fb_plan_uuid(fb_slice_t base, fb_slice_t plan, char uuid[FB_PLAN_UUID_BYTES + 1]);
 
 /* Would fb_plans_put put it: is it new and online, or other than the row that there is? `values`
- * are FB_PLAN_FIELDS. */
+ * are FB_PLAN_FIELDS, null where they are, and checked: every text is UTF-8 without control
+ * characters and within its limit, FB_PLAN_ZONES without whitespace between its tokens, and the
+ * end is not before the start. */
 bool fb_plan_differs(const fb_snapshot_t *snapshot, const fb_value_t *values);
 
-/* Puts those plans that differ; FB_CONFLICT where none does. Without a path: what fetches the feed
- * asks it (fb_plans_ask). */
+/* Puts those plans that differ; FB_CONFLICT where none does. Of a pair that occurs twice the last
+ * one counts. Without a path: what fetches the feed asks for it (fb_plans_ask). */
 extern const fb_command_t fb_plans_put;
 
 /* Fills zeroed arguments of fb_plans_put: 1 to FB_PLANS_PUT_MAX plans, each of FB_PLAN_FIELDS
- * values, one behind the other. The array, allocated with fb_alloc, becomes the arguments'; what its
- * texts borrow from must outlive the command. */
+ * values, one behind the other. The array (of fb_alloc) becomes the arguments'; what its texts
+ * borrow from must outlive the command: `args->decoded` may have it, once it does not grow. */
 void fb_plans_ask(fb_args_t *args, fb_value_t *values, unsigned count);
