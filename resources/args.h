@@ -5,6 +5,9 @@
 
 #define FB_PATH_IDS_MAX 2
 
+/* What is said of a field that was not given, though it must be. */
+#define FB_ARGS_REQUIRED "is required"
+
 #define FB_ITEMS_MAX 1000
 
 /* What FB_BODY_EACH reads: an array of objects, each by the same table. What is wrong with one is

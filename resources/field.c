@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/json_raw.h"
 
 /* The integers that a double holds exactly: what is beyond is not the number that was sent. */
 #define EXACT_MAX 9007199254740992.0
@@ -273,10 +274,9 @@ static fb_code_t read_json(const fb_field_t *field, const json_t *json, json_t *
 
 static bool is_json(fb_slice_t text)
 {
-    json_error_t fault;
-    json_t *json = json_loadb(text.at, text.len, 0, &fault);
-    json_decref(json);
-    return json != NULL;
+    fb_error_t error = {0};
+    bool has_others = text.len > 0 && (text.at[0] == '{' || text.at[0] == '[');
+    return has_others && fb_json_raw_check(text, &error) == FB_OK;
 }
 
 /* Is it what read_numbers has written? */

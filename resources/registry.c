@@ -111,13 +111,29 @@ static bool match_resource(const fb_resource_t *resource, fb_slice_t method, fb_
     return false;
 }
 
+/* Does the path begin with these segments? */
+static bool begins_with(fb_slice_t path, const char *segments)
+{
+    size_t len = segments != NULL ? strlen(segments) : 0;
+    return len > 0 && path.len >= len && memcmp(path.at, segments, len) == 0 &&
+           (path.len == len || path.at[len] == '/' || path.at[len] == '?');
+}
+
+const fb_resource_t *fb_registry_owner(fb_slice_t target)
+{
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (begins_with(target, resources[i]->path) || begins_with(target, resources[i]->alias))
+            return resources[i];
+    }
+    return NULL;
+}
+
 /* The path of a thing that has another name, under its own. */
 static fb_slice_t own_path(const fb_resource_t *resource, fb_slice_t path, char *text)
 {
-    size_t len = resource->alias != NULL ? strlen(resource->alias) : 0;
-    if (len == 0 || path.len < len || memcmp(path.at, resource->alias, len) != 0 ||
-        (path.len > len && path.at[len] != '/') || path.len > OWN_PATH_BYTES_MAX / 2)
+    if (!begins_with(path, resource->alias) || path.len > OWN_PATH_BYTES_MAX / 2)
         return path;
+    size_t len = strlen(resource->alias);
     int made = snprintf(text, OWN_PATH_BYTES_MAX, "%s%.*s", resource->path, (int)(path.len - len),
                         path.at + len);
     return (fb_slice_t){text, (size_t)made};
@@ -181,6 +197,20 @@ fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_ar
     const fb_view_t *view = route->view;
     fb_registry_begin_args(route, args);
     return fb_args_read_query(args, view->query, view->query_count, query, error);
+}
+
+fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_args_t *args,
+                                fb_error_t *error)
+{
+    const fb_resource_t *resource = route->resource;
+    const fb_command_t *command = route->command;
+    if (command == NULL)
+        return fb_args_read_body(args, route->view->query, route->view->query_count, NULL, 0,
+                                 FB_BODY_NEW, body, error);
+    if (resource->read_body != NULL)
+        return resource->read_body(args, body, error);
+    return fb_args_read_body(args, command->body, command->body_count, resource->computed,
+                             resource->computed_count, command->body_mode, body, error);
 }
 
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)

@@ -57,5 +57,14 @@ void fb_registry_begin_args(const fb_route_t *route, fb_args_t *args);
 fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
                                 fb_error_t *error);
 
+/* Reads the body of a route to a command, or to a view that is asked by POST, by its table or by
+ * the family itself, into arguments that have begun. */
+fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_args_t *args,
+                                fb_error_t *error);
+
+/* The family that a request target belongs to by its beginning, whether there is something at it or
+ * not; NULL where none says that it is its own (fb_resource_t.path). */
+const fb_resource_t *fb_registry_owner(fb_slice_t target);
+
 /* Appends `path` with its {id}s filled in. */
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids);

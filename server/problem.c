@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "resources/args.h"
 
 fb_status_t fb_status_of_success(fb_success_t success)
 {
@@ -119,7 +120,7 @@ static void put_message(fb_buffer_t *body, const fb_error_t *error, const char *
     const fb_error_field_t *field = &error->fields[0];
     if (error->code == FB_NOT_FOUND)
         snprintf(message, sizeof(message), "%s not found", noun);
-    else if (error->field_count > 0 && strcmp(field->detail, "is required") == 0)
+    else if (error->field_count > 0 && strcmp(field->detail, FB_ARGS_REQUIRED) == 0)
         snprintf(message, sizeof(message), "Missing required field: %s", field->field);
     else
         snprintf(message, sizeof(message), "%s", error->detail);

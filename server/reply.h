@@ -12,7 +12,6 @@ typedef struct fb_exchange {
     uint64_t begun_ns; /* monotonic */
     uint64_t seen_ns;  /* monotonic: when it was last taken up; it may have waited since it began */
     unsigned route;    /* for the metrics */
-    const char *noun;  /* of the family, for its clients' messages; NULL: none */
     fb_slice_t id;     /* the request id: the client's own, or a new one */
     const char *traceparent; /* a valid one, FB_TRACEPARENT_BYTES; NULL: none */
     void **anchor;           /* on the request's pool: who must know when the request is gone */
