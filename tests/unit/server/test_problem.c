@@ -68,7 +68,7 @@ static json_t *parse_problem(const fb_error_t *error, fb_slice_t request_id)
 {
     fb_buffer_t body = {0};
     json_error_t fault;
-    fb_problem_put(&body, error, request_id);
+    fb_problem_put(&body, error, NULL, request_id);
     json_t *problem =
         json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
     if (problem == NULL)
