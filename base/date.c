@@ -185,8 +185,11 @@ fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant)
     if (date != FB_DATE_OK || zone != FB_DATE_OK || hour > 23 || minute > 59 || second > 60)
         return FB_DATE_NO_SUCH_DAY;
     int64_t minutes = hour * 60 + minute - offset_minutes;
-    *instant = (fb_instant_t)day * MS_PER_DAY + (minutes * 60 + second) * 1000 + ms;
-    return second < 60 || begins_month(*instant - ms) ? FB_DATE_OK : FB_DATE_NO_SUCH_DAY;
+    fb_instant_t whole = (fb_instant_t)day * MS_PER_DAY + (minutes * 60 + second) * 1000;
+    if (second == 60 && !begins_month(whole))
+        return FB_DATE_NO_SUCH_DAY;
+    *instant = whole + ms;
+    return FB_DATE_OK;
 }
 
 /* libc takes a name that it cannot load for UTC without a word: see whether it is the file of a

@@ -230,13 +230,25 @@ static fb_code_t fail_here(const reader_t *reader, fb_error_t *error)
         column = *at == '\n' ? 1 : column + 1;
         line += *at == '\n' ? 1 : 0;
     }
-    return fb_fail(error, FB_MALFORMED, "the body cannot be read as JSON: line %zu, column %zu",
+    return fb_fail(error, FB_MALFORMED,
+                   "this is not JSON, or not such as is read here: line %zu, "
+                   "column %zu",
                    line, column);
 }
 
 void fb_json_raw_begin(reader_t *reader, fb_slice_t text)
 {
     *reader = (reader_t){.begin = text.at, .at = text.at, .end = text.at + text.len};
+}
+
+fb_code_t fb_json_raw_value(reader_t *reader, fb_slice_t *value, fb_error_t *error)
+{
+    peek_token(reader);
+    const char *begin = reader->at;
+    if (!take_whole(reader))
+        return fail_here(reader, error);
+    *value = (fb_slice_t){begin, (size_t)(reader->at - begin)};
+    return FB_OK;
 }
 
 fb_code_t fb_json_raw_end_of_text(reader_t *reader, fb_error_t *error)
@@ -248,9 +260,10 @@ fb_code_t fb_json_raw_end_of_text(reader_t *reader, fb_error_t *error)
 fb_code_t fb_json_raw_check(fb_slice_t text, fb_error_t *error)
 {
     reader_t reader;
+    fb_slice_t value;
     fb_json_raw_begin(&reader, text);
-    if (!take_whole(&reader))
-        return fail_here(&reader, error);
+    if (fb_json_raw_value(&reader, &value, error) != FB_OK)
+        return error->code;
     return fb_json_raw_end_of_text(&reader, error);
 }
 
@@ -297,8 +310,10 @@ fb_code_t fb_json_raw_object(reader_t *reader, const char *const *names, unsigne
 {
     unsigned name = 0;
     *found = 0;
-    if (peek_token(reader) != '{')
-        return take_whole(reader) ? FB_OK : fail_here(reader, error);
+    if (peek_token(reader) != '{') {
+        fb_slice_t other;
+        return fb_json_raw_value(reader, &other, error);
+    }
     reader->at++;
     if (peek_token(reader) == '}') {
         reader->at++;

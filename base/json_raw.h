@@ -38,6 +38,8 @@ fb_code_t fb_json_raw_object(fb_json_reader_t *reader, const char *const *names,
  * FB_INVALID of `field` where the value is something else. */
 fb_code_t fb_json_raw_numbers(fb_json_reader_t *reader, fb_slice_t field, fb_buffer_t *buffer,
                               size_t *count, fb_error_t *error);
+/* Any value, as it stands there. */
+fb_code_t fb_json_raw_value(fb_json_reader_t *reader, fb_slice_t *value, fb_error_t *error);
 /* Nothing may come behind the value. */
 fb_code_t fb_json_raw_end_of_text(fb_json_reader_t *reader, fb_error_t *error);
 
