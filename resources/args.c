@@ -86,7 +86,7 @@ static fb_code_t check_required(const fb_value_t *values, const fb_field_t *fiel
 {
     for (unsigned f = 0; f < count; f++) {
         if ((fields[f].flags & FB_REQUIRED) && !values[f].given)
-            fb_fail_field(error, FB_INVALID, fb_slice(fields[f].name), "is required");
+            fb_fail_field(error, FB_INVALID, fb_slice(fields[f].name), FB_ARGS_REQUIRED);
     }
     return error->code;
 }

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/json_raw.h"
 
 /* The integers that a double holds exactly: what is beyond is not the number that was sent. */
 #define EXACT_MAX 9007199254740992.0
@@ -271,12 +272,25 @@ static fb_code_t read_json(const fb_field_t *field, const json_t *json, json_t *
     return code;
 }
 
-static bool is_json(fb_slice_t text)
+static bool others_from_text(fb_slice_t text)
 {
-    json_error_t fault;
-    json_t *json = json_loadb(text.at, text.len, 0, &fault);
+    fb_error_t error;
+    error.code = FB_OK;
+    bool has_others = text.len > 0 && (text.at[0] == '{' || text.at[0] == '[');
+    return has_others && fb_json_raw_check(text, &error) == FB_OK;
+}
+
+/* Is it what read_decimal has written? */
+static bool decimal_from_text(fb_slice_t text)
+{
+    fb_buffer_t again = {0};
+    json_t *json = json_loadb(text.at, text.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+    if (json_is_number(json))
+        read_decimal(json, &again);
+    bool is_it = json_is_number(json) && fb_slice_equal(fb_buffer_slice(&again), text);
+    fb_buffer_dispose(&again);
     json_decref(json);
-    return json != NULL;
+    return is_it;
 }
 
 /* Is it what read_numbers has written? */
@@ -296,14 +310,14 @@ static bool numbers_from_text(const fb_field_t *field, fb_slice_t text)
            check_twice(field, numbers, count, &error) == FB_OK;
 }
 
-/* Is it what read_key or read_decimal has written? */
-static bool json_from_text(const fb_field_t *field, fb_slice_t text)
+/* Is it what read_key has written? */
+static bool key_from_text(const fb_field_t *field, fb_slice_t text)
 {
     json_error_t fault;
     fb_error_t error;
     int64_t number;
     error.code = FB_OK;
-    if (field->kind == FB_KIND_KEY && fb_slice_to_i64(text, &number))
+    if (fb_slice_to_i64(text, &number))
         return number >= -(int64_t)EXACT_MAX && number <= (int64_t)EXACT_MAX;
     json_t *made = NULL, *json = json_loadb(text.at, text.len, JSON_DECODE_ANY, &fault);
     fb_value_t value;
@@ -498,10 +512,11 @@ bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *va
     case FB_KIND_NUMBERS:
         return numbers_from_text(field, text);
     case FB_KIND_KEY:
+        return key_from_text(field, text);
     case FB_KIND_DECIMAL:
-        return json_from_text(field, text);
+        return decimal_from_text(text);
     case FB_KIND_JSON:
-        return is_json(text);
+        return others_from_text(text);
     }
     return false;
 }

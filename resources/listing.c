@@ -28,7 +28,8 @@ fb_code_t fb_require_row(const fb_snapshot_t *snapshot, unsigned family, uint32_
                    id);
 }
 
-/* The rows of ascending ids: the leaves of the table are looked up once in 64 ids. */
+/* The rows of ascending ids, as far as they have room: the leaves of the table are looked up once
+ * in 64 ids. */
 static void find_rows(const fb_table_t *rows, unsigned field_count, const uint32_t *ids,
                       fb_page_t *page)
 {
@@ -38,8 +39,14 @@ static void find_rows(const fb_table_t *rows, unsigned field_count, const uint32
             leaf = fb_table_leaf(rows, ids[i]);
         fb_assert(leaf != NULL && leaf[ids[i] % FB_TABLE_LEAF_KEYS] != NULL);
         page->rows[i] = leaf[ids[i] % FB_TABLE_LEAF_KEYS];
-        page->bytes += fb_row_json_head(page->rows[i], field_count).len +
+        size_t bytes = fb_row_json_head(page->rows[i], field_count).len +
                        fb_row_json_tail(page->rows[i], field_count).len + COMPUTED_BYTES;
+        if (i > 0 && page->bytes + bytes > FB_PAGE_BYTES_MAX) {
+            page->more = true;
+            page->row_count = i;
+            return;
+        }
+        page->bytes += bytes;
     }
 }
 
@@ -47,7 +54,8 @@ fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
                        const fb_bitmap_filter_t *filter, const fb_view_t *view,
                        const fb_args_t *args, bool counted, fb_page_t *page, fb_error_t *error)
 {
-    uint32_t ids[FB_PAGE_ROWS_MAX + 1], after;
+    uint32_t ids[FB_PAGE_ROWS_MAX + 1];
+    uint64_t after;
     fb_code_t code =
         fb_cursor_read(view->query, view->query_count, view->path, args, &after, error);
     if (code != FB_OK)
@@ -59,8 +67,8 @@ fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
     page->args = args;
     page->bytes = AROUND_BYTES;
     /* One more than the page shows whether there is a next one; behind the last id is nothing. */
-    size_t wanted = after == UINT32_MAX ? 0 : limit + 1;
-    uint32_t from = after == UINT32_MAX ? after : after + 1;
+    size_t wanted = after >= UINT32_MAX ? 0 : limit + 1;
+    uint32_t from = after >= UINT32_MAX ? UINT32_MAX : (uint32_t)after + 1;
     size_t found = fb_bitmap_select(filter, from, ids, wanted, counted ? &page->count : NULL);
     page->more = found > limit;
     page->row_count = page->more ? limit : found;

@@ -7,7 +7,8 @@
  * repeats under other bases. A plan is kept from the first time that it is seen for sale online,
  * for ever, with its latest values.
  *
- * Dates and times are local ones, without a zone, as the provider gives them. */
+ * Dates and times are local ones, without a zone, as the provider gives them. Dates are from
+ * FB_DAY_MIN to FB_DAY_MAX, times from 00:00:00 to 23:59:59. */
 enum {
     FB_PLAN_UUID, /* of the pair: fb_plan_uuid */
     FB_PLAN_TITLE,
@@ -34,13 +35,15 @@ enum {
 #define FB_PLAN_TITLE_BYTES_MAX 500
 #define FB_PLAN_ZONES_MAX       1000
 #define FB_PLAN_PRICE_MAX       INT64_C(100000000000) /* minor units */
-#define FB_PLAN_UUID_BYTES      36
-#define FB_PLANS_PUT_MAX        1000      /* plans of one command */
-#define FB_PLANS_PUT_BYTES_MAX  (4 << 20) /* of their texts, but for the first plan */
+#define FB_PLANS_PUT_MAX        1000                  /* plans of one command */
+#define FB_PLANS_PUT_BYTES_MAX  (4 << 20)             /* of their texts, but for the first plan */
 
 /* The id of a plan: a UUID of version 5 (RFC 9562, section 5.5) of the name BASE:PLAN in the
  * namespace of fleetbit's plans, in lower case, with a NUL behind it. */
-void fb_plan_uuid(fb_slice_t base, fb_slice_t plan, char uuid[FB_PLAN_UUID_BYTES + 1]);
+void fb_plan_uuid(fb_slice_t base, fb_slice_t plan, char uuid[FB_UUID_TEXT_BYTES + 1]);
+
+/* The value of a field of a plan's row, borrowed from it. */
+fb_value_t fb_plan_value(const fb_row_t *plan, unsigned field);
 
 /* Would fb_plans_put put it: is it new and online, or other than the row that there is? `values`
  * are FB_PLAN_FIELDS, null where they are, and checked: every text is UTF-8 without control

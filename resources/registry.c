@@ -17,6 +17,8 @@ static const fb_resource_t *const resources[] = {
     [FB_IDEMPOTENCY] = &fb_idempotency,
     [FB_FACTORIES] = &fb_factories,
     [FB_SPROCKETS] = &fb_sprockets,
+    [FB_PLANS] = &fb_plans,
+    [FB_SEARCH] = &fb_search,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");
@@ -51,12 +53,38 @@ int fb_registry_queue(fb_slice_t queue)
     return -1;
 }
 
-/* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits: all else is
- * a path that does not exist. */
+#define UUID_PATTERN "{uuid}"
+
+static bool is_uuid_pattern(const char *pattern)
+{
+    return strncmp(pattern, UUID_PATTERN, sizeof(UUID_PATTERN) - 1) == 0;
+}
+
+static bool match_id(fb_slice_t segment, unsigned ids, fb_route_t *route)
+{
+    uint64_t id;
+    if (!fb_slice_to_u64(segment, UINT32_MAX, &id) || id == 0)
+        return false;
+    fb_assert(ids < FB_PATH_IDS_MAX);
+    route->ids[ids] = (uint32_t)id;
+    return true;
+}
+
+static bool match_uuid(fb_slice_t segment, fb_route_t *route)
+{
+    if (!fb_uuid_is_text(segment))
+        return false;
+    memcpy(route->uuid, segment.at, FB_UUID_TEXT_BYTES);
+    return true;
+}
+
+/* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits, a {uuid} one
+ * in lower case: all else is a path that does not exist. */
 static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
 {
     size_t at = 0;
     unsigned ids = 0;
+    route->uuid[0] = '\0';
     while (*pattern != '\0') {
         if (*pattern != '{') {
             if (at == path.len || path.at[at++] != *pattern++)
@@ -64,13 +92,13 @@ static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
             continue;
         }
         size_t start = at;
-        uint64_t id;
         while (at < path.len && path.at[at] != '/')
             at++;
-        if (!fb_slice_to_u64((fb_slice_t){path.at + start, at - start}, UINT32_MAX, &id) || id == 0)
+        fb_slice_t segment = {path.at + start, at - start};
+        bool is_uuid = is_uuid_pattern(pattern);
+        if (!(is_uuid ? match_uuid(segment, route) : match_id(segment, ids, route)))
             return false;
-        fb_assert(ids < FB_PATH_IDS_MAX);
-        route->ids[ids++] = (uint32_t)id;
+        ids += is_uuid ? 0 : 1;
         pattern = strchr(pattern, '}') + 1;
     }
     route->id_count = ids;
@@ -111,13 +139,29 @@ static bool match_resource(const fb_resource_t *resource, fb_slice_t method, fb_
     return false;
 }
 
+/* Does the path begin with these segments? */
+static bool begins_with(fb_slice_t path, const char *segments)
+{
+    size_t len = segments != NULL ? strlen(segments) : 0;
+    return len > 0 && path.len >= len && memcmp(path.at, segments, len) == 0 &&
+           (path.len == len || path.at[len] == '/' || path.at[len] == '?');
+}
+
+const fb_resource_t *fb_registry_owner(fb_slice_t target)
+{
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (begins_with(target, resources[i]->path) || begins_with(target, resources[i]->alias))
+            return resources[i];
+    }
+    return NULL;
+}
+
 /* The path of a thing that has another name, under its own. */
 static fb_slice_t own_path(const fb_resource_t *resource, fb_slice_t path, char *text)
 {
-    size_t len = resource->alias != NULL ? strlen(resource->alias) : 0;
-    if (len == 0 || path.len < len || memcmp(path.at, resource->alias, len) != 0 ||
-        (path.len > len && path.at[len] != '/') || path.len > OWN_PATH_BYTES_MAX / 2)
+    if (!begins_with(path, resource->alias) || path.len > OWN_PATH_BYTES_MAX / 2)
         return path;
+    size_t len = strlen(resource->alias);
     int made = snprintf(text, OWN_PATH_BYTES_MAX, "%s%.*s", resource->path, (int)(path.len - len),
                         path.at + len);
     return (fb_slice_t){text, (size_t)made};
@@ -173,6 +217,7 @@ void fb_registry_begin_args(const fb_route_t *route, fb_args_t *args)
     args->family = route->family;
     memcpy(args->ids, route->ids, sizeof(args->ids));
     args->id_count = route->id_count;
+    memcpy(args->uuid, route->uuid, sizeof(args->uuid));
 }
 
 fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
@@ -183,10 +228,24 @@ fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_ar
     return fb_args_read_query(args, view->query, view->query_count, query, error);
 }
 
+fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_args_t *args,
+                                fb_error_t *error)
+{
+    const fb_resource_t *resource = route->resource;
+    const fb_command_t *command = route->command;
+    if (command == NULL)
+        return fb_args_read_body(args, route->view->query, route->view->query_count, NULL, 0,
+                                 FB_BODY_NEW, body, error);
+    if (resource->read_body != NULL)
+        return resource->read_body(args, body, error);
+    return fb_args_read_body(args, command->body, command->body_count, resource->computed,
+                             resource->computed_count, command->body_mode, body, error);
+}
+
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)
 {
     while (*path != '\0') {
-        if (*path != '{') {
+        if (*path != '{' || is_uuid_pattern(path)) {
             fb_buffer_put_char(buffer, *path++);
             continue;
         }

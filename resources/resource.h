@@ -66,15 +66,24 @@ typedef struct {
 
 typedef struct fb_archive fb_archive_t; /* resources/archive.h */
 
+/* The form of the errors of a family, for the clients of the system that it took the place of. */
+typedef enum {
+    FB_ERRORS_PROBLEM, /* RFC 9457; with a noun, a `message` in the words of that system too */
+    FB_ERRORS_DATA,    /* {"data": null, "error": {"code": "...", "message": "..."}} */
+} fb_errors_t;
+
 /* One family of things, all of it: the last lines of its file. */
 typedef struct {
     const char *name;         /* label of the metrics */
     const char *noun;         /* for clients of systems that this one took the place of, who read a
                                  `message`: "Sprocket created", "Sprocket not found"; NULL: none */
-    const char *path, *alias; /* the second is the same as the first, as the beginning of a path;
-                                 NULL: there is none */
+    fb_errors_t errors;       /* who reads another form than problems, or a noun, knows no 422 */
+    const char *path, *alias; /* what its paths begin with, and what else may stand there. With a
+                                 noun, another form of errors, an alias or body_bytes the first is
+                                 required; NULL: none */
     /* Reads the bodies of its commands, where tables cannot say what they are; NULL: they can. */
     fb_code_t (*read_body)(fb_args_t *args, fb_slice_t body, fb_error_t *error);
+    size_t body_bytes;    /* of a body, at most, where limits.body_bytes is less; 0: never */
     const char *row_name; /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
                              that exist has a name made of it (base/set_name.h). NULL: no rows */
     const char *id_name;  /* of the id in the JSON; NULL: "id" */

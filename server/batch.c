@@ -232,9 +232,9 @@ static void put_failure(const fb_write_t *write, const fb_args_t *item, const fb
 }
 
 static void put_success(const fb_snapshot_t *snapshot, const fb_command_t *command,
-                        const fb_plan_t *plan, fb_buffer_t *body)
+                        const fb_args_t *item, const fb_plan_t *plan, fb_buffer_t *body)
 {
-    fb_args_t shown = {.id_count = FB_PATH_IDS_MAX};
+    fb_args_t shown = {.family = item->family, .id_count = FB_PATH_IDS_MAX};
     fb_error_t error;
     error.code = FB_OK;
     memcpy(shown.ids, plan->ids, sizeof(shown.ids));
@@ -281,7 +281,7 @@ static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
             begun = true;
             add_part(batch, &plan.change);
         }
-        put_success(snapshot, write->command, &plan, &write->body);
+        put_success(snapshot, write->command, &item, &plan, &write->body);
     }
     fb_buffer_put_literal(&write->body, "]}");
     if (begun) {

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "resources/registry.h"
 #include "server/send.h"
 
 #define REQUEST_ID_BYTES     16
@@ -28,7 +29,6 @@ static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
 static h2o_iovec_t name_replayed = {H2O_STRLIT("idempotency-replayed")};
 
 static const h2o_iovec_t type_json = {H2O_STRLIT("application/json")};
-static const h2o_iovec_t type_problem = {H2O_STRLIT("application/problem+json")};
 static const h2o_iovec_t no_cache = {H2O_STRLIT("no-cache")};
 static const h2o_iovec_t no_store = {H2O_STRLIT("no-store")};
 
@@ -458,21 +458,41 @@ void fb_reply_options(fb_exchange_t *exchange, const char *allow)
     finish(exchange, h2o_iovec_init(NULL, 0));
 }
 
+/* Of the family that the target belongs to; NULL: there is none. What the library refuses has no
+ * path yet. */
+static const fb_resource_t *owner_of(const h2o_req_t *req)
+{
+    h2o_iovec_t target = req->path.len > 0 ? req->path : req->input.path;
+    return fb_registry_owner((fb_slice_t){target.base, target.len});
+}
+
+static h2o_iovec_t type_of_errors(const fb_resource_t *owner)
+{
+    const char *type = fb_problem_type(owner);
+    return h2o_iovec_init(type, strlen(type));
+}
+
+static void add_retry_after(h2o_req_t *req, fb_code_t code)
+{
+    unsigned retry_after_s = fb_problem_retry_after_s(code);
+    if (retry_after_s > 0)
+        add(req, &name_retry_after, pool_number(req, retry_after_s));
+}
+
 void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const char *allow)
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    unsigned retry_after_s = fb_problem_retry_after_s(error->code);
-    fb_problem_put(&body, error, exchange->noun, exchange->id);
+    const fb_resource_t *owner = owner_of(req);
+    fb_problem_put(&body, error, owner, exchange->id);
     note_failure(exchange, error);
-    begin(exchange, fb_status_of(error, exchange->noun));
+    begin(exchange, fb_status_of(error, owner));
     add_revision(exchange);
-    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_problem);
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_of_errors(owner));
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
     if (allow != NULL)
         add(req, &name_allow, h2o_strdup(&req->pool, allow, SIZE_MAX));
-    if (retry_after_s > 0)
-        add(req, &name_retry_after, pool_number(req, retry_after_s));
+    add_retry_after(req, error->code);
     req->res.content_length = body.len;
     finish(exchange, pool_body(req, &body));
 }
@@ -481,14 +501,16 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    fb_status_t status = fb_status_of(error, exchange->noun);
+    const fb_resource_t *owner = owner_of(req);
+    fb_status_t status = fb_status_of(error, owner);
     req->res.headers = (h2o_headers_t){0};
-    fb_problem_put(&body, error, exchange->noun, exchange->id);
+    fb_problem_put(&body, error, owner, exchange->id);
     fb_buffer_put_char(&body, '\0');
     note_failure(exchange, error);
     begin(exchange, status);
     add_revision(exchange);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+    add_retry_after(req, error->code);
     note_access(exchange, status.code, body.len - 1);
     account(exchange->loop, exchange->route, status.code, exchange->begun_ns);
     return pool_body(req, &body).base;
@@ -498,5 +520,5 @@ void fb_reply_name_problem(h2o_req_t *req)
 {
     ssize_t found = h2o_find_header(&req->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
     if (found >= 0)
-        req->res.headers.entries[found].value = type_problem;
+        req->res.headers.entries[found].value = type_of_errors(owner_of(req));
 }

@@ -12,7 +12,6 @@ typedef struct fb_exchange {
     uint64_t begun_ns; /* monotonic */
     uint64_t seen_ns;  /* monotonic: when it was last taken up; it may have waited since it began */
     unsigned route;    /* for the metrics */
-    const char *noun;  /* of the family, for its clients' messages; NULL: none */
     fb_slice_t id;     /* the request id: the client's own, or a new one */
     const char *traceparent; /* a valid one, FB_TRACEPARENT_BYTES; NULL: none */
     void **anchor;           /* on the request's pool: who must know when the request is gone */
@@ -60,5 +59,5 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
  * whose status is not set yet, counts it, and returns the problem document (on the request's
  * pool). */
 const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *error);
-/* Names the body of a response application/problem+json, whatever it was named. */
+/* Gives the body of a response the media type of an error, whatever it was named. */
 void fb_reply_name_problem(h2o_req_t *req);
