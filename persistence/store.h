@@ -121,6 +121,22 @@ typedef struct {
     uint64_t pending; /* of these, those that somebody has */
 } fb_queue_info_t;
 
+/* The right to do what one alone should: fb:{f}:NAME is its owner, for so long. */
+typedef struct {
+    const char *name;  /* "feed_lease" */
+    const char *owner; /* this instance among all */
+    uint64_t ms;       /* from now on; at least 1 */
+} fb_lease_t;
+
+#define FB_NOTES_MAX 32 /* fields of one call */
+
+/* Notes that belong to no revision: the hash fb:{f}:NAME. */
+typedef struct {
+    const char *name;
+    const char *const *fields;
+    size_t count; /* 1 to FB_NOTES_MAX */
+} fb_notes_t;
+
 /* What there is to load. */
 typedef struct {
     const char *row_name; /* "machine": fb:{f}:machine:42 */
@@ -209,6 +225,20 @@ typedef struct {
     /* The consumer goes: what it has not done goes into the queue again, for the others. */
     fb_code_t (*queue_leave)(fb_store_t *store, const fb_queue_t *queue, fb_error_t *error);
     fb_code_t (*queue_info)(fb_store_t *store, const fb_queue_t *queue, fb_queue_info_t *info,
+                            fb_error_t *error);
+    /* Takes the lease where nobody has it, and makes it last from now on where the owner has it;
+     * `*is_held` says whether he has it now. */
+    fb_code_t (*lease_take)(fb_store_t *store, const fb_lease_t *lease, bool *is_held,
+                            fb_error_t *error);
+    /* Gives it back, where the owner has it. */
+    fb_code_t (*lease_leave)(fb_store_t *store, const fb_lease_t *lease, fb_error_t *error);
+    /* Sets these fields, all or none, and leaves the others as they are. */
+    fb_code_t (*notes_put)(fb_store_t *store, const fb_notes_t *notes, const fb_slice_t *texts,
+                           fb_error_t *error);
+    /* The texts of these fields in their order, `at` NULL where there is none, to `on_notes`, which
+     * borrows them for the call. Writes nothing. */
+    fb_code_t (*notes_read)(fb_store_t *store, const fb_notes_t *notes,
+                            void (*on_notes)(void *context, const fb_slice_t *texts), void *context,
                             fb_error_t *error);
     /* What an acknowledgement is worth here, in one sentence for the log at start (the store's,
      * until the next call). */

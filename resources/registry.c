@@ -19,6 +19,7 @@ static const fb_resource_t *const resources[] = {
     [FB_SPROCKETS] = &fb_sprockets,
     [FB_PLANS] = &fb_plans,
     [FB_SEARCH] = &fb_search,
+    [FB_FEED] = &fb_feed,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");

@@ -17,6 +17,7 @@ typedef enum {
     FB_SPROCKETS,
     FB_PLANS,
     FB_SEARCH,
+    FB_FEED,
     FB_FAMILY_COUNT,
 } fb_family_id_t;
 
@@ -31,6 +32,7 @@ extern const fb_resource_t fb_factories;
 extern const fb_resource_t fb_sprockets;
 extern const fb_resource_t fb_plans;
 extern const fb_resource_t fb_search;
+extern const fb_resource_t fb_feed;
 
 unsigned fb_registry_count(void);
 const fb_resource_t *fb_registry_resource(unsigned family);

@@ -8,6 +8,7 @@
 typedef enum {
     FB_SOURCE_SNAPSHOT, /* `render` */
     FB_SOURCE_HISTORY,  /* Redis, by a thread that may wait for it: server/history.h */
+    FB_SOURCE_FEED,     /* Redis, too: server/feed_view.h */
     FB_SOURCE_EVENTS,   /* the journal, for as long as the client stays: server/stream.h */
     FB_SOURCE_POSTED,   /* `render`, of what is asked in the body of a POST: `query` is the table of
                            its members, and the answer is not kept */
@@ -25,7 +26,7 @@ typedef struct {
                         fb_error_t *error);
     /* Of all that `render` reads: while it stays the same, so does the body. */
     uint64_t (*stamp)(const fb_snapshot_t *snapshot, const fb_args_t *args);
-    fb_source_t source; /* FB_SOURCE_HISTORY, FB_SOURCE_EVENTS: `render` and `stamp` are NULL;
+    fb_source_t source; /* FB_SOURCE_HISTORY, _FEED, _EVENTS: `render` and `stamp` are NULL;
                            FB_SOURCE_POSTED: `stamp` is */
 } fb_view_t;
 
