@@ -104,22 +104,57 @@ static bool is_found(const fb_row_t *plan, fb_day_t day, const question_t *quest
            (end == to->day && second_of(fb_plan_value(plan, FB_PLAN_END_TIME).text) <= to->second);
 }
 
-/* False once the page is full, and there is more. */
-static bool add_day(const fb_snapshot_t *snapshot, const question_t *question, fb_day_t day,
-                    const fb_children_t *plans, page_t *page)
+/* Plans that begin within the days asked for, on their way from memory into the caches: of very
+ * many plans each one that is looked at is a miss otherwise, and the misses come one after the
+ * other. */
+#define LOOKS_MAX    64
+#define LOOKED_BYTES 256 /* of a row: up to the end of what is shown, mostly */
+#define CACHE_LINE   64
+
+typedef struct {
+    size_t count;
+    const fb_row_t *plans[LOOKS_MAX];
+    fb_day_t days[LOOKS_MAX];
+} looks_t;
+
+static void prefetch(const fb_row_t *plan)
 {
-    bool goes_on = question->after >> 32 == (uint64_t)day;
-    uint32_t after = goes_on ? (uint32_t)question->after : 0;
-    uint32_t first = after == UINT32_MAX ? plans->count : fb_children_place(plans, after + 1);
-    for (uint32_t i = first; i < plans->count; i++) {
-        const fb_row_t *plan = fb_snapshot_row(snapshot, FB_PLANS, plans->ids[i]);
-        if (!is_found(plan, day, question))
+    for (size_t at = 0; at < LOOKED_BYTES; at += CACHE_LINE)
+        __builtin_prefetch((const char *)plan + at);
+}
+
+/* False once the page is full, and there is more. */
+static bool take_looks(looks_t *looks, const question_t *question, page_t *page)
+{
+    for (size_t i = 0; i < looks->count && !page->more; i++) {
+        if (!is_found(looks->plans[i], looks->days[i], question))
             continue;
         page->more = page->count == question->limit;
         if (page->more)
+            break;
+        page->rows[page->count++] = looks->plans[i];
+        page->end = place_of(looks->days[i], looks->plans[i]->id);
+    }
+    looks->count = 0;
+    return !page->more;
+}
+
+static bool look_at_day(const fb_snapshot_t *snapshot, const question_t *question, fb_day_t day,
+                        const fb_children_t *plans, looks_t *looks, page_t *page)
+{
+    bool goes_on = question->after >> 32 == (uint64_t)day;
+    uint64_t after = goes_on ? (uint32_t)question->after : 0;
+    uint32_t first = 0;
+    if (after == UINT32_MAX)
+        return true;
+    if (after > 0)
+        first = fb_children_place(plans, (uint32_t)after + 1);
+    for (uint32_t i = first; i < plans->count; i++) {
+        if (looks->count == LOOKS_MAX && !take_looks(looks, question, page))
             return false;
-        page->rows[page->count++] = plan;
-        page->end = place_of(day, plan->id);
+        looks->plans[looks->count] = fb_snapshot_row(snapshot, FB_PLANS, plans->ids[i]);
+        looks->days[looks->count] = day;
+        prefetch(looks->plans[looks->count++]);
     }
     return true;
 }
@@ -129,12 +164,14 @@ static void find_page(const fb_snapshot_t *snapshot, const question_t *question,
     fb_day_t begin = (fb_day_t)(question->after >> 32);
     uint32_t day = (uint32_t)(begin > question->from.day ? begin : question->from.day);
     const fb_children_t *plans;
+    looks_t looks = {.count = 0};
     page->count = 0;
     page->more = false;
     while ((plans = fb_snapshot_next_children(snapshot, FB_PLANS, FB_PLAN_START_DATE, &day)) &&
            (fb_day_t)day <= question->to.day &&
-           add_day(snapshot, question, (fb_day_t)day, plans, page))
+           look_at_day(snapshot, question, (fb_day_t)day, plans, &looks, page))
         day++;
+    take_looks(&looks, question, page);
 }
 
 /* What a search shows of a plan is the head of its row, but for its first member: its number. */
