@@ -80,30 +80,34 @@ static void note_lease(fb_feed_t *feed, bool is_ours)
 fb_code_t fb_feed_keep_lease(fb_feed_t *feed, bool now, fb_error_t *error)
 {
     const fb_lease_t lease = {FB_FEED_LEASE, feed->config.name, feed->lease_ms};
+    uint64_t now_ms = fb_clock_monotonic_ms();
     bool is_ours = false;
-    if (!now && fb_clock_monotonic_ms() < feed->care_ms)
+    bool was_over = feed->renewed_ms == 0 || now_ms - feed->renewed_ms >= feed->lease_ms;
+    if (!now && now_ms < feed->care_ms)
         return FB_OK;
     fb_code_t code = feed->store->vtable->lease_take(feed->store, &lease, &is_ours, error);
     feed->care_ms = fb_clock_monotonic_ms() + feed->lease_ms / 3;
+    if (is_ours)
+        feed->renewed_ms = now_ms;
     note_lease(feed, code == FB_OK && is_ours);
-    if (code == FB_OK && !is_ours)
-        code = fb_fail(error, FB_STALE, "another instance fetches the feed");
-    return code;
+    if (code != FB_OK || (is_ours && !was_over))
+        return code;
+    feed->has_notes = false;
+    return fb_fail(error, FB_STALE, "another instance fetches the feed, or did meanwhile");
 }
 
 /* Who gets the lease goes on from the notes; who has it not shows them. */
 static void care(fb_feed_t *feed)
 {
     fb_error_t error = {0};
-    bool was_ours = feed->is_ours, found;
-    fb_code_t code = fb_feed_keep_lease(feed, false, &error);
-    if ((code != FB_OK && code != FB_STALE) || (was_ours && feed->is_ours))
+    bool found;
+    fb_code_t code = fb_feed_keep_lease(feed, true, &error);
+    if ((code != FB_OK && code != FB_STALE) || feed->has_notes)
         return;
     error = (fb_error_t){0};
-    if (fb_feed_notes_read(&feed->notes, feed->store, &found, &error) != FB_OK) {
-        note_lease(feed, false);
+    feed->has_notes = fb_feed_notes_read(&feed->notes, feed->store, &found, &error) == FB_OK;
+    if (!feed->has_notes)
         return;
-    }
     find_next(feed);
     show(feed);
 }
@@ -146,9 +150,11 @@ static void *run(void *context)
     while (fb_feed_wait(feed, until_ms)) {
         if (fb_clock_monotonic_ms() >= feed->care_ms)
             care(feed);
-        if (feed->is_ours && fb_clock_monotonic_ms() >= feed->next_ms)
+        bool may_fetch = feed->is_ours && feed->has_notes;
+        if (may_fetch && fb_clock_monotonic_ms() >= feed->next_ms)
             fetch(feed);
-        until_ms = feed->is_ours && feed->next_ms < feed->care_ms ? feed->next_ms : feed->care_ms;
+        may_fetch = feed->is_ours && feed->has_notes;
+        until_ms = may_fetch && feed->next_ms < feed->care_ms ? feed->next_ms : feed->care_ms;
     }
     return NULL;
 }

@@ -19,10 +19,12 @@ struct fb_feed {
     bool started;
     uint64_t lease_ms;
     bool is_ours;          /* the lease, when it was last asked for */
+    uint64_t renewed_ms;   /* monotonic: when it last began to last */
     uint64_t care_ms;      /* monotonic: when it is to be asked for again */
     uint64_t next_ms;      /* monotonic: the next fetch, where it is ours */
     uint64_t random_state; /* of pauses */
     fb_feed_notes_t notes; /* where it is ours, they are kept here */
+    bool has_notes;        /* no other instance has written them since they were read */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t wake;
@@ -30,8 +32,8 @@ struct fb_feed {
     bool ends;
 };
 
-/* Asks for the lease, now or where it is time; FB_STALE where it is another's, or what the store
- * says. */
+/* Asks for the lease, now or where it is time; FB_STALE where it is another's, or was over since it
+ * was ours, so that it may have been another's meanwhile; or what the store says. */
 fb_code_t fb_feed_keep_lease(fb_feed_t *feed, bool now, fb_error_t *error);
 /* Waits until the time comes, or is_answered, or it ends; false where it ends. */
 bool fb_feed_wait(fb_feed_t *feed, uint64_t until_ms);

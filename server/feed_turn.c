@@ -66,14 +66,26 @@ static void on_done(fb_write_t *write)
     pthread_cond_signal(&feed->wake);
 }
 
-/* The writer answers in any case, also while we are ending. */
-static void await_answer(fb_feed_t *feed)
+static bool is_answered(fb_feed_t *feed)
 {
+    const struct timespec until = fb_clock_timespec(feed->care_ms * 1000000);
+    int waited = 0;
     pthread_mutex_lock(&feed->mutex);
-    while (!feed->is_answered)
-        pthread_cond_wait(&feed->wake, &feed->mutex);
+    while (!feed->is_answered && waited == 0)
+        waited = pthread_cond_clockwait(&feed->wake, &feed->mutex, CLOCK_MONOTONIC, &until);
+    bool is_it = feed->is_answered;
     feed->is_answered = false;
     pthread_mutex_unlock(&feed->mutex);
+    return is_it;
+}
+
+/* The writer answers in any case, also while we are ending. Whether the lease is still ours counts
+ * for the next batch. */
+static void await_answer(fb_feed_t *feed)
+{
+    fb_error_t error = {0};
+    while (!is_answered(feed))
+        fb_feed_keep_lease(feed, false, &error);
 }
 
 static fb_code_t submit(fb_feed_t *feed, fb_value_t *values, unsigned count, fb_buffer_t *texts,
@@ -238,7 +250,7 @@ static fb_feed_outcome_t note(turn_t *turn, const fb_feed_answer_t *answer, fb_c
 {
     fb_feed_t *feed = turn->feed;
     fb_feed_notes_t *notes = &feed->notes;
-    if (!feed->is_ours || (code != FB_OK && !fb_feed_wait(feed, 0)))
+    if (!feed->is_ours || code == FB_STALE || (code != FB_OK && !fb_feed_wait(feed, 0)))
         return FB_FEED_ABANDONED;
     fb_feed_notes_begin(notes, feed->config.source.url);
     snprintf(notes->instance, sizeof(notes->instance), "%s", feed->config.name);
