@@ -66,6 +66,12 @@ static void find_next(fb_feed_t *feed)
         feed->next_ms = now_ms;
 }
 
+void fb_feed_forget(fb_feed_t *feed)
+{
+    feed->notes.validators = (fb_feed_validators_t){0};
+    fb_feed_print_dispose(&feed->print);
+}
+
 /* --- the lease --------------------------------------------------------------------------- */
 
 static void note_lease(fb_feed_t *feed, bool is_ours)
@@ -93,6 +99,7 @@ fb_code_t fb_feed_keep_lease(fb_feed_t *feed, bool now, fb_error_t *error)
     if (code != FB_OK || (is_ours && !was_over))
         return code;
     feed->has_notes = false;
+    fb_feed_print_dispose(&feed->print);
     return fb_fail(error, FB_STALE, "another instance fetches the feed, or did meanwhile");
 }
 
@@ -226,6 +233,7 @@ void fb_feed_destroy(fb_feed_t **feed)
     fb_assert(!gone->started);
     fb_feed_fetch_destroy(&gone->fetch);
     fb_feed_notes_dispose(&gone->notes);
+    fb_feed_print_dispose(&gone->print);
     pthread_mutex_destroy(&gone->mutex);
     pthread_cond_destroy(&gone->wake);
     free(gone);

@@ -23,7 +23,8 @@
  *
  * The document is spooled into a file without a name while it is read. Nothing is committed before
  * it was read to its end. Most documents differ in no more than one batch, which is kept; where
- * there is more, it is read once more from the file. */
+ * there is more, it is read once more from the file. And nothing is read as long as it is as
+ * before, by the hashes of its blocks: one that is unchanged costs no more than its way here. */
 #define FB_FEED_LEASE        "feed_lease"
 #define FB_FEED_LEASE_MS_MIN 2000
 #define FB_FEED_LEASE_MS_MAX 60000

@@ -18,6 +18,8 @@ typedef struct {
     fb_feed_t *feed;
     fb_feed_pass_t *pass;
     int spool;
+    fb_feed_printer_t printer;
+    bool is_read;  /* the pass has all that was spooled, for it is not the document of before */
     bool is_whole; /* the document is there to its end: what differs may be committed */
     bool has_more; /* it differs in more than one batch */
     char epoch[FB_EPOCH_BYTES + 1]; /* of the log when it was begun */
@@ -88,6 +90,16 @@ static void await_answer(fb_feed_t *feed)
         fb_feed_keep_lease(feed, false, &error);
 }
 
+/* From the first batch on, until the last one has landed, the plans are of no one document: nobody
+ * may hold that of before for unchanged, whoever goes on from here. */
+static fb_code_t forget_document(fb_feed_t *feed, fb_error_t *error)
+{
+    const fb_feed_validators_t *known = &feed->notes.validators;
+    bool is_known = known->etag[0] != '\0' || known->last_modified[0] != '\0';
+    fb_feed_forget(feed);
+    return is_known ? fb_feed_notes_put(&feed->notes, feed->store, error) : FB_OK;
+}
+
 static fb_code_t submit(fb_feed_t *feed, fb_value_t *values, unsigned count, fb_buffer_t *texts,
                         fb_error_t *error)
 {
@@ -98,6 +110,8 @@ static fb_code_t submit(fb_feed_t *feed, fb_value_t *values, unsigned count, fb_
     write.on_done = on_done;
     write.context = feed;
     fb_code_t code = fb_feed_keep_lease(feed, true, error);
+    if (code == FB_OK)
+        code = forget_document(feed, error);
     if (code == FB_OK)
         code = fb_writer_submit(feed->writer, &write, error);
     if (code == FB_OK) {
@@ -128,13 +142,6 @@ static fb_code_t on_batch(void *context, fb_value_t *values, unsigned count, fb_
 
 /* --- reading ----------------------------------------------------------------------------- */
 
-static fb_code_t on_bytes(void *context, fb_slice_t bytes, fb_error_t *error)
-{
-    turn_t *turn = context;
-    fb_code_t code = fb_feed_pass_put(turn->pass, bytes, error);
-    return code == FB_OK ? spool(turn, bytes, error) : code;
-}
-
 static fb_code_t on_tick(void *context, fb_error_t *error)
 {
     const turn_t *turn = context;
@@ -148,14 +155,14 @@ static void begin_pass(turn_t *turn)
     turn->pass = fb_feed_pass_create(turn->feed->visitor, &batches);
 }
 
-/* From the file, batch after batch. */
-static fb_code_t read_again(turn_t *turn, fb_error_t *error)
+/* All that is in the file by now. */
+static fb_code_t read_spool(turn_t *turn, fb_error_t *error)
 {
     static _Thread_local char bytes[READ_BYTES];
     fb_code_t code = FB_OK;
     off_t at = 0;
     ssize_t len = 1;
-    turn->has_more = false;
+    turn->is_read = true;
     begin_pass(turn);
     while (code == FB_OK && len > 0) {
         len = pread(turn->spool, bytes, sizeof(bytes), at);
@@ -168,6 +175,32 @@ static fb_code_t read_again(turn_t *turn, fb_error_t *error)
         if (code == FB_OK)
             code = on_tick(turn, error);
     }
+    return code;
+}
+
+static fb_code_t on_bytes(void *context, fb_slice_t bytes, fb_error_t *error)
+{
+    turn_t *turn = context;
+    fb_code_t code = spool(turn, bytes, error);
+    fb_feed_printer_put(&turn->printer, bytes);
+    if (code != FB_OK || turn->printer.is_same)
+        return code;
+    return turn->is_read ? fb_feed_pass_put(turn->pass, bytes, error) : read_spool(turn, error);
+}
+
+/* To the end, once with what differs in one batch, or else batch after batch. */
+static fb_code_t end_reading(turn_t *turn, fb_error_t *error)
+{
+    fb_code_t code = FB_OK;
+    if (!turn->is_read)
+        code = read_spool(turn, error);
+    turn->is_whole = code == FB_OK;
+    if (code == FB_OK)
+        code = fb_feed_pass_end(turn->pass, error);
+    if (code != FB_OK || !turn->has_more)
+        return code;
+    turn->has_more = false;
+    code = read_spool(turn, error);
     return code == FB_OK ? fb_feed_pass_end(turn->pass, error) : code;
 }
 
@@ -175,28 +208,27 @@ static fb_code_t read_document(turn_t *turn, const fb_feed_validators_t *known,
                                fb_feed_answer_t *answer, fb_error_t *error)
 {
     const fb_feed_receiver_t receiver = {turn, on_bytes, on_tick};
-    begin_pass(turn);
+    fb_feed_printer_begin(&turn->printer, &turn->feed->print);
     fb_code_t code = fb_feed_fetch_get(turn->feed->fetch, known, &receiver, answer, error);
-    if (code != FB_OK || !answer->has_document)
-        return code;
-    turn->is_whole = true;
-    code = fb_feed_pass_end(turn->pass, error);
-    return code == FB_OK && turn->has_more ? read_again(turn, error) : code;
+    if (code == FB_OK && answer->has_document && !fb_feed_printer_end(&turn->printer))
+        code = end_reading(turn, error);
+    return code;
 }
 
 /* --- notes ------------------------------------------------------------------------------- */
 
-/* A Redis that begins another epoch may have lost plans of the document that we know. */
-static void find_validators(turn_t *turn, fb_feed_validators_t *known)
+/* By what the document of before is known. A Redis that begins another epoch may have lost plans of
+ * it. */
+static void find_known(turn_t *turn, fb_feed_validators_t *known)
 {
-    const fb_feed_t *feed = turn->feed;
+    fb_feed_t *feed = turn->feed;
     const fb_snapshot_t *snapshot = fb_shelf_visit(feed->visitor);
     memcpy(turn->epoch, snapshot->position.epoch, sizeof(turn->epoch));
     fb_shelf_leave(feed->visitor);
-    *known = (fb_feed_validators_t){0};
-    if (fb_feed_notes_are_of(&feed->notes, feed->config.source.url) &&
-        strcmp(turn->epoch, feed->notes.epoch) == 0)
-        *known = feed->notes.validators;
+    if (!fb_feed_notes_are_of(&feed->notes, feed->config.source.url) ||
+        strcmp(turn->epoch, feed->notes.epoch) != 0)
+        fb_feed_forget(feed);
+    *known = feed->notes.validators;
 }
 
 static void note_document(turn_t *turn, const fb_feed_answer_t *answer)
@@ -212,8 +244,9 @@ static void note_document(turn_t *turn, const fb_feed_answer_t *answer)
     notes->skipped = found->skipped;
     notes->skips.len = 0;
     fb_buffer_put_slice(&notes->skips, fb_buffer_slice(&found->skips));
-    notes->validators = answer->validators;
-    memcpy(notes->epoch, turn->epoch, sizeof(notes->epoch));
+    fb_feed_print_dispose(&turn->feed->print);
+    turn->feed->print = turn->printer.print;
+    turn->printer.print = (fb_feed_print_t){0};
     if (found->differ > 0)
         fb_log_info("the feed has %llu plans, of which %llu are new or changed",
                     (unsigned long long)found->plans, (unsigned long long)found->differ);
@@ -233,7 +266,11 @@ static void note_success(turn_t *turn, const fb_feed_answer_t *answer)
     notes->failures = 0;
     notes->error[0] = '\0';
     notes->changed = 0;
-    if (answer->has_document)
+    if (!answer->has_document)
+        return;
+    notes->validators = answer->validators;
+    memcpy(notes->epoch, turn->epoch, sizeof(notes->epoch));
+    if (turn->is_read)
         note_document(turn, answer);
 }
 
@@ -270,13 +307,14 @@ fb_feed_outcome_t fb_feed_turn(fb_feed_t *feed, fb_error_t *error)
     fb_feed_answer_t answer = {0};
     fb_feed_validators_t known;
     fb_code_t code;
-    find_validators(&turn, &known);
+    find_known(&turn, &known);
     if (turn.spool < 0)
         code = fb_fail(error, FB_IO, "there is no file to spool the document: %s", strerror(errno));
     else
         code = read_document(&turn, &known, &answer, error);
     fb_feed_outcome_t outcome = note(&turn, &answer, code, error);
     fb_feed_pass_destroy(&turn.pass);
+    fb_feed_printer_dispose(&turn.printer);
     if (turn.spool >= 0)
         close(turn.spool);
     return outcome;
