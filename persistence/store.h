@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/position.h"
 #include "base/slice.h"
+#include "persistence/notes.h"
 
 /* The contract of what keeps a fleet for ever: one log of changes, and the state they add up to.
  * store_redis.c is the real one; store_memory.c is for tests and bench of this contract.
@@ -120,22 +121,6 @@ typedef struct {
     uint64_t length;  /* jobs that are not done */
     uint64_t pending; /* of these, those that somebody has */
 } fb_queue_info_t;
-
-/* The right to do what one alone should: fb:{f}:NAME is its owner, for so long. */
-typedef struct {
-    const char *name;  /* "feed_lease" */
-    const char *owner; /* this instance among all */
-    uint64_t ms;       /* from now on; at least 1 */
-} fb_lease_t;
-
-#define FB_NOTES_MAX 32 /* fields of one call */
-
-/* Notes that belong to no revision: the hash fb:{f}:NAME. */
-typedef struct {
-    const char *name;
-    const char *const *fields;
-    size_t count; /* 1 to FB_NOTES_MAX */
-} fb_notes_t;
 
 /* What there is to load. */
 typedef struct {

@@ -32,7 +32,7 @@ static int make_spool(void)
     char path[256];
     const char *folder = getenv("TMPDIR");
     int length = snprintf(path, sizeof(path), "%s/fleetbit-feed-XXXXXX",
-                          folder != NULL && folder[0] != '\0' ? folder : "/tmp");
+                          folder != NULL && folder[0] != '\0' ? folder : P_tmpdir);
     int file = length < (int)sizeof(path) ? mkostemp(path, O_CLOEXEC) : -1;
     if (file >= 0)
         unlink(path);

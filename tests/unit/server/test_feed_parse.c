@@ -83,8 +83,10 @@ static void assert_refused(fb_slice_t document, fb_code_t code, const char *deta
 #define BASE(attributes, plans)                                                                    \
     "<base_plan base_plan_id=\"291\" sell_mode=\"online\" title=\"Camela\" " attributes ">" plans  \
     "</base_plan>"
-#define LIST(bases)             "<planList version=\"1.0\"><output>" bases "</output></planList>"
-#define TIMES                   "plan_start_date=\"2021-06-30T21:00:00\" plan_end_date=\"2021-06-30T22:00:00\" "
+#define LIST(bases) "<planList version=\"1.0\"><output>" bases "</output></planList>"
+#define TIMES                                                                                      \
+    "plan_start_date=\"2021-06-30T21:00:00\" "                                                     \
+    "plan_end_date=\"2021-06-30T22:00:00\" "
 #define PLAN(attributes, zones) "<plan plan_id=\"291\" " TIMES attributes ">" zones "</plan>"
 #define ONE(attributes, zones)  LIST(BASE("", PLAN(attributes, zones)))
 #define ZONE(attributes)        "<zone zone_id=\"40\" capacity=\"243\" " attributes "/>"
