@@ -26,22 +26,24 @@ CONF = "feed: {{url: \"http://127.0.0.1:{}/\", interval: 1s, timeout: 60s, bytes
 
 
 def days_of(plans):
-    """Over how many days they are spread, so that a month has as many as a search shall find."""
-    return max(1, plans * 30 // PLANS_A_MONTH)
+    """The days of so many plans, in no order: every month has as many as a search shall find."""
+    days = [PLANS_FIRST + datetime.timedelta(days=30 * number // PLANS_A_MONTH)
+            for number in range(plans)]
+    random.Random(1).shuffle(days)
+    return days
 
 
 def document(plans, title="Camela"):
     """The title is that of the first base, the plans of which begin on the first day."""
-    chance = random.Random(1)
+    days = days_of(plans)
     zones = "".join(f'<zone zone_id="{number}" capacity="243" price="{15 + number}.00" '
                     f'name="Platea {number}" numbered="true" />\n' for number in range(ZONES))
-    days = [str(PLANS_FIRST + datetime.timedelta(days=day)) for day in range(days_of(plans))]
     parts = ['<?xml version="1.0" encoding="UTF-8"?>\n<planList version="1.0">\n<output>\n']
     for base in range(plans // PLANS_A_BASE):
         parts.append(f'<base_plan base_plan_id="{base}" sell_mode="online" '
                      f'title="{title if base == 0 else "Camela"} {base}">\n')
         for plan in range(PLANS_A_BASE):
-            day = days[0] if base == 0 else chance.choice(days)
+            day = days.pop() if base > 0 else PLANS_FIRST
             parts.append(f'<plan plan_start_date="{day}T21:00:00" plan_end_date="{day}T22:30:00" '
                          f'plan_id="{plan}" sell_from="2026-07-01T00:00:00" '
                          f'sell_to="2026-11-30T20:00:00" sold_out="false">\n{zones}</plan>\n')
