@@ -182,7 +182,7 @@ void fb_jobs_care(fb_jobs_t *jobs, uint64_t now_ms)
     fb_shelf_leave(jobs->visitor);
     if (!has_orders || !is_open)
         return;
-    jobs->may_have_more = true;
+    jobs->may_have_more = jobs->must_look = true;
     if (jobs->config.workers > 0)
         fb_jobs_claim(jobs, now_ms);
     if (now_ms >= jobs->info_ms)

@@ -69,8 +69,10 @@ struct fb_jobs {
 
     /* the queue */
     fb_jobs_pause_t asking;
-    bool is_known;                           /* to the queue */
-    bool is_away;                            /* the queue could not be asked the last time */
+    bool is_known;  /* to the queue */
+    bool is_away;   /* the queue could not be asked the last time */
+    bool must_look; /* whatever the snapshot shows: an instance that ended gives back orders that
+                       it had begun */
     bool may_have_more;                      /* jobs that nobody has */
     fb_queue_job_t ended[FB_QUEUE_PAGE_MAX]; /* to be told to the queue */
     size_t ended_count;

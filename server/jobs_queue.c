@@ -46,9 +46,10 @@ void fb_jobs_take(fb_jobs_t *jobs, uint64_t now_ms)
     fb_error_t error = {0};
     size_t count = 0;
     unsigned most = most_of(jobs);
-    if (!jobs->may_have_more || most == 0 || !fb_jobs_may(&jobs->asking, now_ms) ||
-        jobs->waiting <= waiting_in_hand(jobs))
+    bool is_worth = jobs->must_look || jobs->waiting > waiting_in_hand(jobs);
+    if (!jobs->may_have_more || most == 0 || !is_worth || !fb_jobs_may(&jobs->asking, now_ms))
         return;
+    jobs->must_look = false;
     fb_code_t code =
         jobs->store->vtable->queue_take(jobs->store, &jobs->queue, most, entries, &count, &error);
     if (!note(jobs, code, &error))
