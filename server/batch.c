@@ -63,6 +63,18 @@ static void reset_answer(fb_write_t *write)
     write->is_replay = false;
 }
 
+/* Of a thing that is in Redis alone the plan says that it does not change any more, which comes
+ * first (RFC 9110, section 13.2.1). A list of such things is not to be had here: it is not known to
+ * be as the client has seen it. */
+static fb_code_t check_archived(const fb_write_t *write, fb_error_t *error)
+{
+    error->code = FB_OK;
+    if (write->args.id_count > 0 || fb_etag_matches(fb_slice(write->if_match), "", false))
+        return FB_OK;
+    return fb_fail(error, FB_PRECONDITION_FAILED,
+                   "If-Match is held against what is in memory, and some of this list is not");
+}
+
 /* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
 static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t *write,
                                 fb_error_t *error)
@@ -83,8 +95,7 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
             code = fb_fail(error, FB_PRECONDITION_FAILED,
                            "If-Match names another state than the current one, %s", etag);
     } else if (code == FB_ARCHIVED) {
-        code = FB_OK; /* the plan says that it does not change any more, which comes first (RFC
-                         9110, section 13.2.1) */
+        code = check_archived(write, error);
     }
     fb_buffer_dispose(&body);
     return code;
