@@ -45,8 +45,11 @@ def seconds(order):
 def test_only_so_many_are_in_hand_at_a_time(make_server):
     server = make_server(env=settings(workers=3, processing_time="150ms")).start()
     most = 0
-    with Api(server.port) as api:
+    with Api(server.port) as api, server.admin() as admin:
         orders = [api.new_order()["id"] for _ in range(15)]
+        open_ones = admin.get("/status.json").json()["orders"]
+        assert set(open_ones) == {"pending", "processing", "in_hand", "queue"}
+        assert open_ones["pending"] >= 9 and open_ones["in_hand"] <= 3
         while (shown := api.read("/metrics"))["processed_count"] < len(orders):
             most = max(most, shown["processing_count"])
         done = [api.order(order) for order in orders]
