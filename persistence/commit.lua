@@ -167,11 +167,9 @@ local function will_touch_row(batch, family, id)
     end
 end
 
-local function raise_last_id(batch, family, id, id_text)
-    if id > family.last_id then
-        family.last_id = id
-        batch.head[family.field] = id_text
-    end
+local function raise_last_id(batch, family, id)
+    family.last_id = id
+    batch.head[family.field] = format('%d', id)
 end
 
 -- The greatest of IDS, an array of which is sorted; nil where there is none, or one is no id.
@@ -383,7 +381,9 @@ kinds.put = {
         end
         op[2], op[3], op[4], op[5] = family, format('%d', id), words, history
         will_touch_row(batch, family, id)
-        raise_last_id(batch, family, id, op[3])
+        if id > family.last_id then
+            raise_last_id(batch, family, id)
+        end
     end,
     apply = function(op, keep)
         local family, id, words, history = op[2], op[3], op[4], op[5]
@@ -421,7 +421,9 @@ kinds.archive = {
         op[2] = family
         op[3] = bitfields_of(type(ids) == 'table' and ids or { ids }, 0)
         will_touch_row(batch, family, greatest)
-        raise_last_id(batch, family, greatest, format('%d', greatest))
+        if greatest > family.last_id then
+            raise_last_id(batch, family, greatest)
+        end
         batch.fields[family.set] = true
         family.archived = '1'
         batch.head[family.archived_field] = '1'

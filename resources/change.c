@@ -8,8 +8,23 @@
 #include "base/memory.h"
 #include "resources/registry.h"
 
+#define BLOCK_VALUES 64 /* rows have some ten values, and most changes few rows */
+
+/* Values stay where they are, as operations point at them. */
+struct fb_change_block {
+    fb_change_block_t *next;
+    size_t used;
+    fb_value_t values[BLOCK_VALUES];
+};
+
+_Static_assert(FB_FIELDS_MAX <= BLOCK_VALUES, "a block has room for a row");
+
 void fb_change_dispose(fb_change_t *change)
 {
+    for (fb_change_block_t *next, *block = change->blocks; block != NULL; block = next) {
+        next = block->next;
+        free(block);
+    }
     free(change->ops);
     json_decref(change->decoded);
     json_decref(change->kept);
@@ -29,11 +44,24 @@ static fb_op_t *add(fb_change_t *change, fb_op_kind_t kind, unsigned subject, ui
     return op;
 }
 
+static const fb_value_t *copy_values(fb_change_t *change, const fb_value_t *values, unsigned count)
+{
+    fb_change_block_t *block = change->blocks;
+    if (block == NULL || block->used + count > BLOCK_VALUES) {
+        block = fb_alloc(sizeof(*block));
+        block->next = change->blocks;
+        block->used = 0;
+        change->blocks = block;
+    }
+    fb_value_t *copy = block->values + block->used;
+    block->used += count;
+    return memcpy(copy, values, count * sizeof(*values));
+}
+
 void fb_change_put(fb_change_t *change, unsigned family, uint32_t id, const fb_value_t *values)
 {
     fb_op_t *op = add(change, FB_OP_PUT, family, id);
-    unsigned count = fb_registry_resource(family)->field_count;
-    memcpy(op->values, values, count * sizeof(fb_value_t));
+    op->values = copy_values(change, values, fb_registry_resource(family)->field_count);
 }
 
 void fb_change_delete(fb_change_t *change, unsigned family, uint32_t id)
@@ -101,7 +129,6 @@ static void encode_history(const fb_op_t *op, fb_buffer_t *payload)
     fb_buffer_put_i64(payload, op->values[resource->history_at].number);
 }
 
-/* Are these two written as one operation? Those of which a change may have a thousand. */
 static bool is_grouped(const fb_op_t *a, const fb_op_t *b)
 {
     if (a->kind != b->kind || a->subject != b->subject)
@@ -158,16 +185,20 @@ static void encode_op(const fb_op_t *op, size_t count, fb_buffer_t *payload)
     }
 }
 
+size_t fb_change_group(const fb_change_t *change, size_t first)
+{
+    size_t end = first + 1;
+    while (end < change->count && is_grouped(&change->ops[first], &change->ops[end]))
+        end++;
+    return end - first;
+}
+
 void fb_change_encode_ops(const fb_change_t *change, fb_buffer_t *payload)
 {
-    const fb_op_t *ops = change->ops;
-    for (size_t from = 0, to = 0; from < change->count; from = to) {
-        do
-            to++;
-        while (to < change->count && is_grouped(&ops[from], &ops[to]));
-        if (from > 0)
-            fb_buffer_put_char(payload, ',');
-        encode_op(&ops[from], to - from, payload);
+    for (size_t i = 0, count; i < change->count; i += count) {
+        count = fb_change_group(change, i);
+        fb_buffer_put_text(payload, i > 0 ? "," : "");
+        encode_op(&change->ops[i], count, payload);
     }
 }
 

@@ -19,17 +19,20 @@ typedef struct {
     fb_op_kind_t kind;
     unsigned subject; /* a family, or for FB_OP_DAYS a plane */
     uint32_t id;
-    fb_day_t from;                    /* FB_OP_DAYS */
-    uint32_t days;                    /* FB_OP_DAYS: how many */
-    bool set;                         /* FB_OP_DAYS: to this */
-    fb_value_t values[FB_FIELDS_MAX]; /* FB_OP_PUT: all fields; texts are borrowed */
+    fb_day_t from;            /* FB_OP_DAYS */
+    uint32_t days;            /* FB_OP_DAYS: how many */
+    bool set;                 /* FB_OP_DAYS: to this */
+    const fb_value_t *values; /* FB_OP_PUT: all fields, kept by the change; texts are borrowed */
 } fb_op_t;
+
+typedef struct fb_change_block fb_change_block_t;
 
 typedef struct {
     fb_op_t *ops;
     size_t count, capacity;
-    json_t *decoded; /* owned: the texts of a change that was read from the log */
-    json_t *kept;    /* owned: those that a plan has made (fb_change_keep) */
+    fb_change_block_t *blocks; /* owned: the values of its rows */
+    json_t *decoded;           /* owned: the texts of a change that was read from the log */
+    json_t *kept;              /* owned: those that a plan has made (fb_change_keep) */
 } fb_change_t;
 
 void fb_change_dispose(fb_change_t *change);
@@ -41,6 +44,10 @@ void fb_change_queue(fb_change_t *change, unsigned family, uint32_t id);
 /* Both ends included; nothing where `to` is before `from`. */
 void fb_change_days(fb_change_t *change, fb_plane_id_t plane, uint32_t id, fb_day_t from,
                     fb_day_t to, bool set);
+
+/* How many operations, from this one on, say the same of one id each: they are one in the log. Of
+ * days that are booked or freed a change may have a thousand. */
+size_t fb_change_group(const fb_change_t *change, size_t first);
 
 /* Keeps a copy of a text (UTF-8) for as long as the change: what a value of it may borrow. */
 fb_slice_t fb_change_keep(fb_change_t *change, fb_slice_t text);

@@ -73,7 +73,10 @@ static void put_money(fb_buffer_t *buffer, int64_t minor)
 static void put_bound(fb_buffer_t *buffer, const fb_field_t *field, int64_t bound)
 {
     fb_value_t value = {.number = bound};
-    fb_field_put_text(field, &value, buffer);
+    if (fb_kind_is_text(field->kind)) /* of each of its numbers */
+        fb_buffer_put_i64(buffer, bound);
+    else
+        fb_field_put_text(field, &value, buffer);
 }
 
 static fb_code_t fail_range(const fb_field_t *field, fb_error_t *error)
@@ -252,15 +255,37 @@ static fb_code_t read_json(const fb_field_t *field, const json_t *json, json_t *
     return code;
 }
 
-/* Is it what read_json has written? */
-static bool json_from_text(const fb_field_t *field, fb_slice_t text)
+/* Is it what read_numbers has written? */
+static bool numbers_from_text(const fb_field_t *field, fb_slice_t text)
+{
+    int64_t numbers[FB_NUMBERS_MAX];
+    fb_error_t error;
+    size_t count = 0;
+    error.code = FB_OK;
+    while (count < FB_NUMBERS_MAX && text.len > 0 && text.at[0] == (count == 0 ? '[' : ',') &&
+           fb_numbers_next(&text, &numbers[count])) {
+        if (numbers[count] < field->min || numbers[count] > field->max)
+            return false;
+        count++;
+    }
+    return count > 0 && fb_slice_is(text, "]") &&
+           check_twice(field, numbers, count, &error) == FB_OK;
+}
+
+/* Is it what read_key has written? */
+static bool key_from_text(const fb_field_t *field, fb_slice_t text)
 {
     json_error_t fault;
-    fb_error_t error = {0};
+    fb_error_t error;
+    int64_t number;
+    error.code = FB_OK;
+    if (fb_slice_to_i64(text, &number))
+        return number >= -(int64_t)EXACT_MAX && number <= (int64_t)EXACT_MAX;
     json_t *made = NULL, *json = json_loadb(text.at, text.len, JSON_DECODE_ANY, &fault);
     fb_value_t value;
-    bool is_it = json != NULL && fb_field_from_json(field, json, &made, &value, &error) == FB_OK &&
-                 made != NULL && fb_slice_equal(value.text, text);
+    bool is_it = json_is_string(json) &&
+                 fb_field_from_json(field, json, &made, &value, &error) == FB_OK &&
+                 fb_slice_equal(value.text, text);
     json_decref(made);
     json_decref(json);
     return is_it;
@@ -438,8 +463,9 @@ bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *va
     case FB_KIND_INSTANT:
         return fb_instant_parse(text, &value->number);
     case FB_KIND_NUMBERS:
+        return numbers_from_text(field, text);
     case FB_KIND_KEY:
-        return json_from_text(field, text);
+        return key_from_text(field, text);
     }
     return false;
 }

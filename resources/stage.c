@@ -137,19 +137,35 @@ static fb_plane_day_t *own_day(fb_stage_t *stage, fb_plane_id_t plane, fb_day_t 
     return own;
 }
 
-static void apply_days(fb_stage_t *stage, const fb_op_t *op)
+/* The sum takes off a page before its first bit changes, and adds it behind the last one: machines
+ * of one order mostly are on one page. */
+static void apply_day(fb_stage_t *stage, const fb_op_t *ops, size_t count, fb_day_t day)
 {
-    uint64_t *sum = &stage->next->plane_sums[op->subject];
-    for (fb_day_t day = op->from; day < op->from + (fb_day_t)op->days; day++) {
-        const fb_bitmap_t *bits = fb_snapshot_day(stage->next, op->subject, day);
-        bool is_set = bits != NULL && fb_bitmap_has(bits, op->id);
-        if (is_set == op->set)
+    unsigned plane = ops->subject;
+    uint64_t *sum = &stage->next->plane_sums[plane];
+    fb_plane_day_t *own = NULL;
+    uint32_t last = 0; /* the machine whose page is taken off the sum; 0: none */
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = ops[i].id;
+        if (fb_snapshot_has_day(stage->next, plane, day, id) == ops[i].set)
             continue;
-        fb_plane_day_t *own = own_day(stage, op->subject, day);
-        *sum -= fb_checksum_page(&own->machines, day, op->id);
-        fb_bitmap_put(&own->machines, stage->build, op->id, op->set);
-        *sum += fb_checksum_page(&own->machines, day, op->id);
+        if (own == NULL)
+            own = own_day(stage, plane, day);
+        if (last == 0 || last / FB_BITMAP_PAGE_BITS != id / FB_BITMAP_PAGE_BITS) {
+            *sum += last != 0 ? fb_checksum_page(&own->machines, day, last) : 0;
+            *sum -= fb_checksum_page(&own->machines, day, id);
+        }
+        fb_bitmap_put(&own->machines, stage->build, id, ops[i].set);
+        last = id;
     }
+    *sum += last != 0 ? fb_checksum_page(&own->machines, day, last) : 0;
+}
+
+/* Operations that say the same of the same days. */
+static void apply_days(fb_stage_t *stage, const fb_op_t *ops, size_t count)
+{
+    for (fb_day_t day = ops->from; day < ops->from + (fb_day_t)ops->days; day++)
+        apply_day(stage, ops, count, day);
 }
 
 /* The row of an operation was put, or went. */
@@ -196,8 +212,10 @@ void fb_stage_begin_events(fb_stage_t *stage, uint64_t revision)
 
 void fb_stage_apply_part(fb_stage_t *stage, const fb_change_t *part)
 {
-    for (size_t i = 0; i < part->count; i++) {
+    size_t count = 1;
+    for (size_t i = 0; i < part->count; i += count) {
         const fb_op_t *op = &part->ops[i];
+        count = op->kind == FB_OP_DAYS ? fb_change_group(part, i) : 1;
         switch (op->kind) {
         case FB_OP_PUT:
             fb_stage_put(stage, op->subject, op->id, op->values);
@@ -208,7 +226,7 @@ void fb_stage_apply_part(fb_stage_t *stage, const fb_change_t *part)
             add_event(stage, op);
             break;
         case FB_OP_DAYS:
-            apply_days(stage, op);
+            apply_days(stage, op, count);
             break;
         case FB_OP_ARCHIVE:
             delete_row(stage, op->subject, op->id);

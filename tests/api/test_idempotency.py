@@ -268,6 +268,49 @@ def test_redis_is_killed_and_each_key_ends_as_one_thing(make_server):
         check_store(server.redis(), api)
 
 
+def test_a_key_is_forgotten_after_a_day(make_server, make_redis):
+    redis = make_redis().start()
+    server = make_server(redis_url=redis.url, env=SOON).start()
+    field, bodies = key(), [new_body(), new_body()]
+    with Api(server.port) as api:
+        made(api.post("/v1/machines", bodies[0], field))
+    server.stop()
+    row = "fb:{default}:idempotency:%d"
+    redis.client().hset(row % 1, "created_at", "2026-01-01T00:00:00.000Z")
+    server.start()
+    with Api(server.port) as api:
+        second = made(api.post("/v1/machines", bodies[1], field))
+        assert replayed(api.post("/v1/machines", bodies[1], field)).body == second.body
+    # Of the two rows one has the key, whatever a start reads first.
+    assert b"key" not in redis.client().hgetall(row % 1)
+    assert b"key" in redis.client().hgetall(row % 2)
+    server.stop()
+    server.start()
+    with Api(server.port) as api:
+        assert replayed(api.post("/v1/machines", bodies[1], field)).body == second.body
+        problem(api.post("/v1/machines", bodies[0], field), 422, "Idempotency-Key")
+
+
+def test_as_many_keys_are_known_as_is_configured(make_server):
+    server = make_server(env={"FLEETBIT_IDEMPOTENCY_KEYS": "1000",
+                              "FLEETBIT_ORDERS_WORKERS": "0"}).start()
+    with Api(server.port) as api:
+        for i in range(1010):
+            assert api.new_order({"Idempotency-Key": f"k{i}"}, user_id=i)["id"] == i + 1
+        assert api.new_order({"Idempotency-Key": "k10"}, user_id=10)["id"] == 11
+        assert api.new_order({"Idempotency-Key": "k9"}, user_id=9)["id"] == 1011
+        assert api.new_order({"Idempotency-Key": "k1009"}, user_id=1009)["id"] == 1010
+        assert server.redis().bitcount("fb:{default}:idempotencies") == 1000
+        check_store(server.redis(), api)
+
+
+def test_a_question_that_is_posted_has_no_key(api):
+    machine, field = api.new_machine(), {"Idempotency-Key": "what is no key"}
+    answer = api.post("/v1/availability/check", {
+        "item_ids": [machine["id"]], "start_date": day(1), "end_date": day(2)}, field)
+    assert answer.status == 200 and "idempotency-replayed" not in answer.headers
+
+
 def test_the_ring_of_keys_in_redis_can_be_read(make_server):
     """As the README says it is."""
     server = make_server().start()

@@ -262,7 +262,8 @@ def verdicts(result):
     for line in result.stdout.splitlines():
         match = re.fullmatch(r"(equal|different) (\S+) [0-9a-f]{8}\.\d+ [0-9a-f]{16}(: .*)?", line)
         gone = re.fullmatch(r"(unreachable) (\S+)", line)
-        thing = re.fullmatch(r"different (\S+) (machines|windows|maintenance|booked):? (.*)", line)
+        thing = re.fullmatch(r"different (\S+) "
+                             r"(machines|windows|order_ids|maintenance|booked):? (.*)", line)
         if match or gone:
             participants[(match or gone).group(2)] = (match or gone).group(1)
         else:
@@ -318,6 +319,30 @@ def test_instances_that_agree_while_others_write(three):
         ended.set()
         for thread in writers:
             thread.join()
+
+
+def test_orders_that_are_archived_are_no_difference(make_redis, make_server):
+    redis = make_redis().start()
+    servers = [make_server("--threads", "2", redis_url=redis.url,
+                           env={"FLEETBIT_ORDERS_RECENT": recent}).start()
+               for recent in ("0", "1000")]
+    order = {"user_id": 42, "item_ids": [7], "total_amount": 12.5}
+    client = redis.client()
+    with Api(servers[0].port) as api:
+        for _ in range(50):
+            assert api.post("/v1/orders", order).status == 202
+    eventually(lambda: client.bitcount("fb:{default}:order_ids") == 0)
+    assert len(client.keys("fb:{default}:order:*")) == 50
+    fresh = make_server(redis_url=redis.url).start()
+    result = verify(redis.url, *servers, fresh)
+    assert result.returncode == 0, result
+    assert len(verdicts(result)[0]) == 4, result
+    # Whoever brings one back behind the back makes a difference.
+    client.setbit("fb:{default}:order_ids", 1, 1)
+    result = verify(redis.url, *servers)
+    assert result.returncode == DIFFERENT, result
+    assert {(name, thing.split(":")[0]) for _, name, thing in verdicts(result)[1]} \
+        == {("order_ids", "1")}, result
 
 
 def test_a_row_and_a_day_that_were_changed_behind_the_back(three, make_server):

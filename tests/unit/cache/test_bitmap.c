@@ -91,6 +91,9 @@ static void an_empty_bitmap_has_nothing(void **state)
     const fb_bitmap_filter_t filter = {.all = &bitmap};
     assert_int_equal(fb_bitmap_count(&filter), 0);
     assert_int_equal(fb_bitmap_select(&filter, 0, &number, 1, NULL), 0);
+    assert_int_equal(fb_bitmap_select_down(&filter, UINT32_MAX, &number, 1), 0);
+    assert_true(fb_bitmap_gap(&bitmap, &number));
+    assert_int_equal(number, 0);
     uint64_t passed = 1;
     assert_int_equal(fb_bitmap_select(&filter, 0, &number, 1, &passed), 0);
     assert_int_equal(passed, 0);
@@ -259,6 +262,23 @@ typedef struct {
     uint32_t without_count;
 } question_t;
 
+/* The same downwards, from a number that need not pass. */
+static void check_down(const fb_bitmap_filter_t *filter, const uint32_t *expected, uint32_t count,
+                       chance_t *chance)
+{
+    static uint32_t found[MODEL];
+    for (int round = 0; round < 20; round++) {
+        uint32_t from = round == 0 ? UINT32_MAX : number_at(chance_place(chance)), rest = count;
+        uint32_t max = chance_below(chance, chance_below(chance, 2) == 0 ? 10 : MODEL);
+        while (rest > 0 && expected[rest - 1] > from)
+            rest--;
+        size_t wanted = rest < max ? rest : max;
+        assert_int_equal(fb_bitmap_select_down(filter, from, found, max), wanted);
+        for (size_t i = 0; i < wanted; i++)
+            assert_int_equal(found[i], expected[rest - 1 - i]);
+    }
+}
+
 static void question_check(const question_t *question, chance_t *chance)
 {
     static uint32_t expected[MODEL], found[MODEL];
@@ -296,6 +316,40 @@ static void question_check(const question_t *question, chance_t *chance)
         assert_int_equal(fb_bitmap_select(&filter, from, found, max, &passed), rest);
         assert_memory_equal(found, expected + first, rest * sizeof(*found));
         assert_int_equal(passed, count);
+    }
+    check_down(&filter, expected, count, chance);
+}
+
+/* The greatest number up to each place that the set has not. */
+static void gaps_agree_with_sets_computed_naively(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    for (int round = 0; round < 12; round++) {
+        version_t *set = calloc(1, sizeof(*set));
+        fb_build_t *build = fb_build_create();
+        version_fill(set, build, &chance);
+        for (uint32_t i = 0; round % 3 == 0 && i < WINDOW; i++) /* whole pages, from 0 on */
+            version_put(set, build, i, true);
+        uint32_t gap = 0;
+        bool is_there = false;
+        for (uint32_t i = 0; i < MODEL; i++) {
+            uint32_t number = number_at(i);
+            if (i % WINDOW == 0 && i > 0) { /* between the windows is nothing */
+                gap = number - 1;
+                is_there = true;
+            }
+            if (!set->has[i]) {
+                gap = number;
+                is_there = true;
+            }
+            uint32_t found = number;
+            assert_int_equal(fb_bitmap_gap(&set->bitmap, &found), is_there);
+            assert_int_equal(found, is_there ? gap : number);
+        }
+        fb_bitmap_clear(&set->bitmap, build);
+        assert_int_equal(build_finish(&build), 0);
+        free(set);
     }
 }
 
@@ -349,6 +403,10 @@ static void a_filter_of_nulls_passes_all(void **state)
     assert_int_equal(numbers[1], UINT32_MAX);
     assert_int_equal(fb_bitmap_select(&filter, UINT32_MAX, numbers, 3, NULL), 1);
     assert_int_equal(numbers[0], UINT32_MAX);
+    assert_int_equal(fb_bitmap_select_down(&filter, UINT32_MAX, numbers, 3), 2);
+    assert_int_equal(numbers[0], UINT32_MAX);
+    assert_int_equal(numbers[1], 0);
+    assert_int_equal(fb_bitmap_select_down(&filter, 0, numbers, 3), 1);
     fb_build_abort(&build);
 }
 
@@ -390,6 +448,7 @@ int main(void)
         cmocka_unit_test(what_changes_nothing_copies_nothing),
         cmocka_unit_test(a_random_program_agrees_with_an_array_of_bytes),
         cmocka_unit_test(a_load_takes_the_bits_in_the_order_of_setbit),
+        cmocka_unit_test(gaps_agree_with_sets_computed_naively),
         cmocka_unit_test(filters_agree_with_sets_computed_naively),
         cmocka_unit_test(a_filter_of_nulls_passes_all),
         cmocka_unit_test(every_one_of_many_operands_counts),

@@ -222,6 +222,78 @@ static void thousands_of_jobs_go_back_and_come_in_pages(void **state)
     end(&subject);
 }
 
+/* --- a random program ----------------------------------------------------------------------- */
+
+static int by_id(const void *a, const void *b)
+{
+    uint32_t left = ((const fb_queue_job_t *)a)->id, right = ((const fb_queue_job_t *)b)->id;
+    return left < right ? -1 : left > right;
+}
+
+/* What each of two stores gave, by their ids: who is claimed from first, is left to a store. */
+static void assert_same_jobs(page_t pages[2])
+{
+    assert_int_equal(pages[0].count, pages[1].count);
+    for (size_t i = 0; i < 2; i++)
+        qsort(pages[i].jobs, pages[i].count, sizeof(pages[i].jobs[0]), by_id);
+    for (size_t i = 0; i < pages[0].count; i++)
+        assert_int_equal(pages[0].jobs[i].id, pages[1].jobs[i].id);
+}
+
+/* Some of the jobs, the same in both. */
+static void done_with_some(chance_t *chance, subject_t subjects[2], const fb_queue_t *who,
+                           page_t pages[2])
+{
+    uint32_t from = chance_below(chance, (uint32_t)pages[0].count + 1);
+    for (size_t i = 0; i < 2; i++) {
+        pages[i].count -= from;
+        memmove(pages[i].jobs, pages[i].jobs + from, pages[i].count * sizeof(pages[i].jobs[0]));
+        done(&subjects[i], who, &pages[i]);
+    }
+}
+
+static void do_at_random(chance_t *chance, subject_t subjects[2], uint32_t *last_id)
+{
+    static const fb_queue_t *const consumers[] = {&ann, &bob, &eve};
+    const fb_queue_t *who = consumers[chance_below(chance, 3)];
+    uint32_t kind = chance_below(chance, 8), more = chance_below(chance, 20) + 1;
+    uint64_t idle_ms = chance_below(chance, 2) == 0 ? 0 : 3600000;
+    page_t pages[2] = {{.count = 0}, {.count = 0}};
+    for (size_t i = 0; i < 2; i++) {
+        fb_store_t *store = subjects[i].store;
+        if (kind < 3)
+            assert_ok(
+                store->vtable->queue_take(store, who, more, pages[i].jobs, &pages[i].count, error));
+        else if (kind < 5)
+            assert_ok(store->vtable->queue_claim(store, who, idle_ms, FB_QUEUE_PAGE_MAX,
+                                                 pages[i].jobs, &pages[i].count, error));
+        else if (kind < 6)
+            leave(&subjects[i], who);
+        else
+            put_jobs(&subjects[i], *last_id + 1, *last_id + more);
+    }
+    *last_id += kind >= 6 ? more : 0;
+    assert_same_jobs(pages);
+    done_with_some(chance, subjects, who, pages);
+}
+
+static void a_random_program_leaves_both_queues_equal(void **state)
+{
+    (void)state;
+    void *memory = &memory_maker, *real = &redis_maker;
+    subject_t subjects[2] = {begin(&memory, 0), begin(&real, 0)};
+    chance_t chance = chance_init();
+    uint32_t last_id = 0;
+    for (unsigned step = 0; step < 2000; step++) {
+        fb_queue_info_t info;
+        do_at_random(&chance, subjects, &last_id);
+        assert_ok(subjects[0].store->vtable->queue_info(subjects[0].store, &ann, &info, error));
+        assert_info(&subjects[1], info.length, info.pending);
+    }
+    end(&subjects[0]);
+    end(&subjects[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +305,7 @@ int main(void)
         BOTH(nobody_claims_his_own),
         BOTH(who_leaves_gives_back_what_he_has),
         BOTH(thousands_of_jobs_go_back_and_come_in_pages),
+        cmocka_unit_test(a_random_program_leaves_both_queues_equal),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

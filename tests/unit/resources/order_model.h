@@ -118,6 +118,10 @@ static inline void check_order(const fb_snapshot_t *snapshot, const order_model_
     const model_order_t *order = &model->orders[id];
     const fb_row_t *row = fb_snapshot_row(snapshot, FB_ORDERS, id);
     assert_int_equal(row == NULL, order->is_archived);
+    assert_int_equal(fb_bitmap_has(fb_orders_held(snapshot), id), order->hold_until > 0);
+    for (unsigned s = 0; s < FB_ORDER_STATES; s++)
+        assert_int_equal(fb_bitmap_has(fb_orders_in(snapshot, (fb_order_state_t)s), id),
+                         s == order->state && !order->is_archived);
     if (row == NULL)
         return;
     assert_int_equal(fb_order_state(row), order->state);
