@@ -460,6 +460,20 @@ def test_totals_know_of_archived_orders_too(archived):
         check_store(archived.redis(), api)
 
 
+def test_a_key_of_the_old_path_names_an_archived_order_too(archived):
+    with Api(archived.port) as api:
+        field = {"Idempotency-Key": "old"}
+        made = api.post("/create_order", body(), field).json()["data"]
+        do(api, made, "reject")
+        for _ in range(5):
+            do(api, api.new_order(), "reject")
+        eventually(lambda: in_snapshot(archived) == 6)
+        again = api.post("/create_order", body(), field)
+        assert again.status == 201 and again.headers["idempotency-replayed"] == "true"
+        assert again.json() == {"message": "Order created successfully!",
+                                "data": {"id": made["id"]}}
+
+
 # --- keys ----------------------------------------------------------------------------------------
 
 
