@@ -63,16 +63,16 @@ static void reset_answer(fb_write_t *write)
     write->is_replay = false;
 }
 
-/* Of a thing that is in Redis alone the plan says that it does not change any more, which comes
- * first (RFC 9110, section 13.2.1). A list of such things is not to be had here: it is not known to
- * be as the client has seen it. */
+/* Of what is in Redis alone there is no validator to compare with. One thing does not change any
+ * more, which the plan says, and that comes first (RFC 9110, section 13.2.1); of a list with such
+ * rows it is only known that it is there. */
 static fb_code_t check_archived(const fb_write_t *write, fb_error_t *error)
 {
     error->code = FB_OK;
-    if (write->args.id_count > 0 || fb_etag_matches(fb_slice(write->if_match), "", false))
+    if (write->args.id_count > 0 || fb_etag_matches(fb_slice(write->if_match), "*", false))
         return FB_OK;
     return fb_fail(error, FB_PRECONDITION_FAILED,
-                   "If-Match is held against what is in memory, and some of this list is not");
+                   "If-Match cannot be compared: a part of what it names is in Redis alone");
 }
 
 /* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
