@@ -217,6 +217,8 @@ def test_leaving_the_memory_is_no_event(past):
         stream.begin()
         before = scrape(past).value("fleetbit_orders_archived_total")
         orders = [api.new_order()["id"] for _ in range(5)]
+        for order in orders:
+            api.until_order(order, "COMPLETED")
         eventually(lambda: scrape(past).value("fleetbit_orders_archived_total") > before)
         last = api.new_order()["id"]
         states, seen = [], None
