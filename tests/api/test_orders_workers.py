@@ -214,8 +214,11 @@ def test_an_archived_order_waits_for_redis_and_nobody_else_does(past):
 
 def test_leaving_the_memory_is_no_event(past):
     with Api(past.port) as api, Stream(past.port, "/v1/stream?topics=order") as stream:
+        stream.begin()
         before = scrape(past).value("fleetbit_orders_archived_total")
         orders = [api.new_order()["id"] for _ in range(5)]
+        for order in orders:
+            api.until_order(order, "COMPLETED")
         eventually(lambda: scrape(past).value("fleetbit_orders_archived_total") > before)
         last = api.new_order()["id"]
         states, seen = [], None
