@@ -6,7 +6,7 @@
 #include "server/jobs_internal.h"
 
 #define INFO_MS          1000  /* between questions about the length of the queue */
-#define ARCHIVE_LOOKS    10000 /* orders that are looked at in a turn: some milliseconds */
+#define LOOKS_MAX        10000 /* orders that are looked at in a turn: some milliseconds */
 #define ARCHIVE_AGAIN_MS 10000 /* after which those that were not past are looked at again */
 #define SHORT_TIMES      2     /* the queue was too short: it was no moment in between */
 #define TIDY_MIN         1000  /* entries that nobody needs */
@@ -49,7 +49,7 @@ static unsigned pick_past(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64
     uint32_t *id = &jobs->archive_from;
     unsigned count = 0;
     most = most < FB_ORDERS_TAKE_MAX ? most : FB_ORDERS_TAKE_MAX;
-    for (unsigned looks = 0; looks < ARCHIVE_LOOKS && count < most; looks++, ++*id) {
+    for (unsigned looks = 0; looks < LOOKS_MAX && count < most; looks++, ++*id) {
         if (!fb_bitmap_next(&orders->exists, id) || *id + jobs->config.recent > orders->last_id)
             break;
         if (fb_order_is_past(snapshot, fb_snapshot_row(snapshot, FB_ORDERS, *id)))
@@ -134,9 +134,12 @@ static void finish_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot)
     fb_instant_t begun =
         fb_clock_now() - (fb_instant_t)(jobs->config.processing_ms + 3 * jobs->config.claim_ms);
     const fb_bitmap_t *processing = fb_orders_in(snapshot, FB_ORDER_IS_PROCESSING);
+    uint32_t id = 1;
     if (jobs->is_asked[FB_JOBS_FINISH] || jobs->config.workers == 0)
         return;
-    for (uint32_t id = 1; count < FB_ORDERS_TAKE_MAX && fb_bitmap_next(processing, &id); id++) {
+    for (unsigned looks = 0;
+         looks < LOOKS_MAX && count < FB_ORDERS_TAKE_MAX && fb_bitmap_next(processing, &id);
+         looks++, id++) {
         const fb_row_t *order = fb_snapshot_row(snapshot, FB_ORDERS, id);
         if (fb_order_value(order, FB_ORDER_STARTED).number > begun)
             break; /* those behind it were taken later, or nearly so */
