@@ -58,9 +58,9 @@ static bool is_cancelled(void *context)
 static void put_body(const fb_options_t *options, fb_buffer_t *body)
 {
     fb_slice_t user = fb_slice(options->order_user);
-    uint64_t number;
+    int64_t number;
     fb_buffer_put_literal(body, "{\"user_id\":");
-    if (fb_slice_to_u64(user, UINT32_MAX, &number))
+    if (fb_slice_to_i64(user, &number) && number >= -FB_EXACT_MAX && number <= FB_EXACT_MAX)
         fb_buffer_put_slice(body, user);
     else
         fb_json_put_string(body, user);

@@ -132,6 +132,15 @@ def test_a_server_that_is_not_there_or_no_fleetbit_is_named(make_server, make_re
     server.wait_ready()
 
 
+@pytest.mark.parametrize("user, shown", [
+    ("9007199254740991", 9007199254740991), ("-7", -7), ("0", 0), ("007", "007"),
+    ("9007199254740992", "9007199254740992"), ("+7", "+7"), ("7.0", "7.0"), ('"7"', '"7"')])
+def test_a_user_is_a_number_where_that_is_one(server, user, shown):
+    assert place(server, "--requests", 1, "--user", user, "--items", 1).returncode == OK
+    with Api(server.port) as api:
+        assert api.read("/v1/orders?limit=1")["orders"][0]["user_id"] == shown
+
+
 def test_an_interrupt_ends_it_with_what_there_is(make_server):
     """Here, while it waits for orders that nobody processes."""
     server = make_server(env={"FLEETBIT_ORDERS_WORKERS": "0"}).start()
