@@ -264,11 +264,13 @@ fb_exit_t fb_order(const fb_options_t *options)
     run->took_us = fb_alloc(run->wanted * sizeof(*run->took_us));
     run->ids = fb_alloc(run->wanted * sizeof(*run->ids));
     put_body(options, &run->body);
-    sigaction(SIGINT, &action, NULL);
-    if (fb_load_check(load, &error) == FB_OK)
+    /* Before the first order there is nothing to report: an interrupt ends it. */
+    if (fb_load_check(load, &error) == FB_OK) {
+        sigaction(SIGINT, &action, NULL);
         exit_code = place(options, load, run);
-    else
+    } else {
         fb_print_error(error.detail);
+    }
     fb_load_destroy(&load);
     fb_buffer_dispose(&run->body);
     free(run->took_us);
