@@ -41,20 +41,25 @@ static uint64_t count_ended(const fb_snapshot_t *snapshot)
     return count;
 }
 
-/* Never the last ones that were taken, whatever the others wait for. */
-static unsigned pick_past(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t most,
+/* Never the last ones that were taken, whatever the others wait for. It is at its end where there
+ * are no others, or it has all that are wanted. */
+static unsigned pick_past(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t wanted,
                           uint32_t ids[FB_ORDERS_TAKE_MAX])
 {
     const fb_family_t *orders = &snapshot->families[FB_ORDERS];
+    uint64_t most = wanted < FB_ORDERS_TAKE_MAX ? wanted : FB_ORDERS_TAKE_MAX;
     uint32_t *id = &jobs->archive_from;
     unsigned count = 0;
-    most = most < FB_ORDERS_TAKE_MAX ? most : FB_ORDERS_TAKE_MAX;
+    bool has_more = true;
     for (unsigned looks = 0; looks < LOOKS_MAX && count < most; looks++, ++*id) {
-        if (!fb_bitmap_next(&orders->exists, id) || *id + jobs->config.recent > orders->last_id)
+        has_more =
+            fb_bitmap_next(&orders->exists, id) && *id + jobs->config.recent <= orders->last_id;
+        if (!has_more)
             break;
         if (fb_order_is_past(snapshot, fb_snapshot_row(snapshot, FB_ORDERS, *id)))
             ids[count++] = *id;
     }
+    jobs->archive_goes_on = has_more && count < wanted;
     return count;
 }
 
@@ -65,7 +70,9 @@ static void archive(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t sla
     uint64_t ended = count_ended(snapshot);
     if (jobs->is_asked[FB_JOBS_ARCHIVE] || ended <= jobs->config.recent + slack)
         return;
-    if (now_ms >= jobs->archive_again_ms || snapshot->today != jobs->archive_day) {
+    /* Begun anew before its end, it would never come to those behind many that are not past. */
+    bool is_again = now_ms >= jobs->archive_again_ms && !jobs->archive_goes_on;
+    if (is_again || snapshot->today != jobs->archive_day) {
         jobs->archive_from = 1;
         jobs->archive_again_ms = now_ms + ARCHIVE_AGAIN_MS;
         jobs->archive_day = snapshot->today;
