@@ -119,14 +119,34 @@ static bool waits_too_long(const fb_jobs_t *jobs, const fb_snapshot_t *snapshot)
     return created + (fb_instant_t)jobs->config.claim_ms < fb_clock_now();
 }
 
-/* Each order that waits has an entry at least. `waiting` was counted before the queue was. */
-static void look_for_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t waiting)
+/* Orders up to that id that an instance is to take, or works on: each has an entry until it is at
+ * its end. */
+static uint64_t count_entries(const fb_snapshot_t *snapshot, uint32_t last_id)
 {
-    bool is_short = jobs->length < waiting && waits_too_long(jobs, snapshot);
+    const fb_bitmap_t *pending = fb_orders_in(snapshot, FB_ORDER_IS_PENDING);
+    const fb_bitmap_t *processing = fb_orders_in(snapshot, FB_ORDER_IS_PROCESSING);
+    const fb_bitmap_t *held = fb_orders_held(snapshot);
+    uint64_t count = pending->count - held->count;
+    for (uint32_t id = last_id; fb_bitmap_next(pending, &id); id++)
+        count -= id > last_id && !fb_bitmap_has(held, id);
+    uint32_t id = 1;
+    for (unsigned looks = 0; looks < LOOKS_MAX && fb_bitmap_next(processing, &id); looks++, id++) {
+        const fb_row_t *order = fb_snapshot_row(snapshot, FB_ORDERS, id);
+        count += id <= last_id && !fb_order_value(order, FB_ORDER_WORKER).null;
+    }
+    return count;
+}
+
+/* `last_id` is of before the queue was counted: what is open now and was there then has had its
+ * entry all the time. */
+static void look_for_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint32_t last_id)
+{
+    uint64_t entries = count_entries(snapshot, last_id);
+    bool is_short = jobs->length < entries && waits_too_long(jobs, snapshot);
     jobs->short_times = is_short ? jobs->short_times + 1 : 0;
     if (jobs->short_times < SHORT_TIMES || jobs->is_asked[FB_JOBS_REQUEUE])
         return;
-    jobs->missing = waiting - jobs->length;
+    jobs->missing = entries - jobs->length;
     jobs->requeue_from = 1;
     jobs->short_times = 0;
     requeue(jobs, snapshot);
@@ -166,12 +186,14 @@ static uint64_t some_of(fb_jobs_t *jobs, uint64_t most)
 
 static void measure(fb_jobs_t *jobs, uint64_t now_ms)
 {
-    uint64_t waiting = jobs->waiting;
+    const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
+    uint32_t last_id = snapshot->families[FB_ORDERS].last_id;
+    fb_shelf_leave(jobs->visitor);
     jobs->info_ms = now_ms + INFO_MS + some_of(jobs, INFO_MS / 2);
     if (!fb_jobs_measure(jobs, now_ms))
         return;
-    const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
-    look_for_lost(jobs, snapshot, waiting);
+    snapshot = fb_shelf_visit(jobs->visitor);
+    look_for_lost(jobs, snapshot, last_id);
     finish_lost(jobs, snapshot);
     fb_shelf_leave(jobs->visitor);
     if (jobs->config.workers == 0 && jobs->length > 2 * jobs->waiting + TIDY_MIN)
