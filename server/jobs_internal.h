@@ -89,7 +89,8 @@ struct fb_jobs {
     uint64_t random_state;
     uint64_t tick_ms, info_ms; /* monotonic: the next one */
     uint32_t archive_from;     /* ids below have been looked at */
-    uint64_t archive_again_ms; /* monotonic: then it begins from the first one again */
+    uint64_t archive_again_ms; /* monotonic: then it begins from the first one again, */
+    bool archive_goes_on;      /* unless it has not come to its end */
     fb_day_t archive_day;
     uint64_t slack;       /* how many more than config.recent there may be */
     unsigned short_times; /* how often in turn the queue was too short */

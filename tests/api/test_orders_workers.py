@@ -277,6 +277,35 @@ def test_a_key_of_a_wrong_type_is_said_and_orders_go_on_when_it_is_gone(make_ser
             assert api.until_order(order, *ENDS)["status"] == "COMPLETED"
 
 
+def test_lost_entries_are_put_again_while_others_are_worked_on(make_server):
+    """The entries of those hide how few there are, if nobody counts what they stand for."""
+    server = make_server(env=settings(workers=0)).start()
+    with Api(server.port) as api:
+        lost = [api.new_order()["id"] for _ in range(5)]
+    with server.redis() as client:
+        client.delete(QUEUE)
+    server.stop()
+    server.env = settings(workers=100, processing_time="1s", claim_after="1s")
+    server.start()
+    over = threading.Event()
+
+    def go_on():
+        with Api(server.port) as api:
+            while not over.wait(0.05):
+                api.new_order()
+
+    feeder = threading.Thread(target=go_on)
+    feeder.start()
+    try:
+        with Api(server.port) as api:
+            for order in lost:
+                assert api.until_order(order, *ENDS)["status"] == "COMPLETED"
+            assert api.read("/metrics")["processing_count"] > 0
+    finally:
+        over.set()
+        feeder.join()
+
+
 def test_an_order_that_redis_refuses_holds_up_no_other(make_server):
     """Its day has a key of a wrong type. Those that are taken together with it go by themselves;
     and it goes on when the key is gone."""

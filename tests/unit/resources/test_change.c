@@ -112,7 +112,7 @@ static void a_row_without_its_history_is_still_read(void **state)
 static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
 {
     static const char *const texts[] = {"", "crane", "Mühle", "\"", "\\n\n", "{}", "🚜", "null"};
-    static const char *const numbers[] = {"[7]", "[1,9007199254740992]"};
+    static const char *const numbers[] = {"[7]", "[1,9007199254740991]"};
     static const char *const keys[] = {"7", "-7", "\"7\"", "\"M\\\\\\\"ühle\""};
     int64_t most = field->kind == FB_KIND_INSTANT ? (int64_t)FB_DAY_MAX * 86400000 : field->max;
     fb_value_t value = {.given = true, .null = chance_below(chance, 6) == 0};

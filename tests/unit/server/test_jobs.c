@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/jobs.h"
+#include "server/jobs_internal.h"
 
 #include <semaphore.h>
 
@@ -195,11 +195,25 @@ static void on_done(fb_write_t *write)
     sem_post(write->context);
 }
 
+/* Waits until it is committed, and frees it. */
+static void commit(const instance_t *instance, fb_write_t *write)
+{
+    sem_t done;
+    fb_error_t error = {0};
+    sem_init(&done, 0, 0);
+    write->on_done = on_done;
+    write->context = &done;
+    assert_int_equal(fb_writer_submit(instance->writer, write, &error), FB_OK);
+    wait_for(&done);
+    assert_int_equal(write->error.code, FB_OK);
+    sem_destroy(&done);
+    fb_write_dispose(write);
+}
+
 static void post_order(const instance_t *instance)
 {
     fb_route_t route;
     fb_write_t write;
-    sem_t done;
     fb_error_t error = {0};
     assert_int_equal(fb_registry_route(FB_SLICE("POST"), FB_SLICE("/v1/orders"), &route, &error),
                      FB_OK);
@@ -207,14 +221,7 @@ static void post_order(const instance_t *instance)
     assert_int_equal(fb_args_read_body(&write.args, route.command->body, route.command->body_count,
                                        NULL, 0, route.command->body_mode, FB_SLICE(ORDER), &error),
                      FB_OK);
-    sem_init(&done, 0, 0);
-    write.on_done = on_done;
-    write.context = &done;
-    assert_int_equal(fb_writer_submit(instance->writer, &write, &error), FB_OK);
-    wait_for(&done);
-    assert_int_equal(write.error.code, FB_OK);
-    sem_destroy(&done);
-    fb_write_dispose(&write);
+    commit(instance, &write);
 }
 
 static fb_order_metrics_t metrics_of(const instance_t *instance)
@@ -342,6 +349,73 @@ static void whatever_the_queue_loses_each_order_is_completed_once(void **state)
     stop(&instances[1]);
 }
 
+enum { OPEN_ORDERS = 25000, PAST_ORDERS = 3 };
+
+/* Many that somebody outside works on, and behind them some that are past. */
+static fb_code_t plan_many(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
+                           fb_error_t *error)
+{
+    (void)snapshot;
+    (void)args;
+    (void)error;
+    for (uint32_t id = 1; id <= OPEN_ORDERS + PAST_ORDERS; id++) {
+        fb_value_t values[FB_FIELDS_MAX] = {{.number = 0}};
+        for (unsigned f = 0; f < FB_ORDER_FIELDS; f++)
+            values[f].null = true;
+        fb_order_state_t status =
+            id <= OPEN_ORDERS ? FB_ORDER_IS_PROCESSING : FB_ORDER_IS_COMPLETED;
+        values[FB_ORDER_STATUS] = (fb_value_t){.text = fb_slice(fb_order_states[status])};
+        values[FB_ORDER_ITEMS] = (fb_value_t){.text = FB_SLICE("[7]")};
+        fb_change_put(&plan->change, FB_ORDERS, id, values);
+    }
+    return FB_OK;
+}
+
+static void settle_answers(fb_jobs_t *jobs)
+{
+    uint64_t end_ms = fb_clock_monotonic_ms() + WAIT_MS;
+    while (jobs->under_way > 0) {
+        assert_true(fb_clock_monotonic_ms() < end_ms);
+        pthread_mutex_lock(&jobs->mutex);
+        fb_jobs_command_t *answered = jobs->answered;
+        jobs->answered = NULL;
+        pthread_mutex_unlock(&jobs->mutex);
+        if (answered != NULL)
+            fb_jobs_settle(jobs, answered);
+        pause_ms(1);
+    }
+}
+
+/* However slow it is: each turn here comes when it could begin from the first order again. */
+static void past_orders_behind_many_others_are_archived(void **state)
+{
+    (void)state;
+    static const fb_command_t many = {.plan = plan_many, .answer = FB_ANSWER_EMPTY};
+    const fb_jobs_config_t config = {
+        .name = "ann", .workers = 0, .claim_ms = 60000, .recent = 1000000};
+    const fb_jobs_config_t by_hand = {.name = "bob", .workers = 0, .claim_ms = 60000};
+    fb_write_t write;
+    fleets++;
+    instance_t *instance = start(&config, 0);
+    fb_write_init(&write, &many);
+    commit(instance, &write);
+    fb_jobs_t *jobs = fb_jobs_create(&by_hand);
+    jobs->writer = instance->writer;
+    jobs->visitor = fb_shelf_visitor_create(instance->shelf);
+    jobs->store = store_create(0);
+    uint64_t now_ms = fb_clock_monotonic_ms();
+    for (unsigned turn = 0; turn < 4; turn++, now_ms += 60000)
+        fb_jobs_care(jobs, now_ms);
+    settle_answers(jobs);
+    assert_int_equal(fb_count_read(&fb_jobs_state(jobs)->archived), PAST_ORDERS);
+    const fb_snapshot_t *snapshot = fb_shelf_visit(instance->visitor);
+    assert_int_equal(snapshot->families[FB_ORDERS].exists.count, OPEN_ORDERS);
+    fb_shelf_leave(instance->visitor);
+    fb_jobs_stop(jobs);
+    fb_jobs_destroy(&jobs);
+    stop(&instance);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +423,7 @@ int main(void)
         cmocka_unit_test(orders_are_completed_and_leave_the_queue),
         cmocka_unit_test(what_is_in_hand_at_the_end_is_given_back),
         cmocka_unit_test(whatever_the_queue_loses_each_order_is_completed_once),
+        cmocka_unit_test(past_orders_behind_many_others_are_archived),
     };
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }
