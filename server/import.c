@@ -15,7 +15,7 @@
 /* The seed files of the old system: {"factories": [{"factory": {...}}], "sprockets": [{...}]}. An
  * item is what a POST takes that makes one, of each family whose rows clients call by a noun. */
 #define FILE_BYTES_MAX ((size_t)1 << 30)
-#define BATCH_ITEMS    256
+#define BATCH_ITEMS    1000
 #define BATCH_BYTES    ((size_t)8 << 20) /* of items; one may be larger */
 #define NAME_BYTES     64
 #define READ_BYTES     65536

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`fleetbit import`: the seed files of the system that fleetbit took the place of."""
 import json
+import re
+import signal
 import subprocess
 
 import pytest
@@ -154,3 +156,23 @@ def test_the_help(tmp_path):
     done = run("--help")
     assert done.returncode == 0 and done.stderr == b""
     assert b"usage: fleetbit import FILE [FLAG...]" in done.stdout and b"--redis URL" in done.stdout
+
+
+def test_a_redis_that_goes_away_on_the_way(write, store):
+    path = write({"sprockets": [SPROCKET] * 200_000})
+    process = subprocess.Popen([str(BINARY), "import", str(path), "--redis", store.url],
+                               stderr=subprocess.PIPE, text=True, env=environment())
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if " 10 %" in line:
+            store.stop(signal.SIGKILL)
+            store.start()
+    code = process.wait(60)
+    process.stderr.close()
+    assert code in (1, 3) and "fleetbit: " in said[-1], said
+    imported, refused, left = map(int, re.fullmatch(
+        r"(\d+) of 200000 items imported, (\d+) refused, (\d+) left\n", said[-2]).groups())
+    assert imported >= 20_000 and refused == 0 and left == 200_000 - imported > 0
+    with store.client() as client:  # what is told to be there is; of the rest one batch may be
+        assert imported <= client.bitcount("fb:{default}:sprockets") <= imported + 1000
