@@ -73,7 +73,8 @@ def runs():
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
     return (loads["few"] | writes.RUNS | live.RUNS | orders.RUNS | connections.RUNS
-            | loads["plans"] | plans.RUNS | fleets.RUNS | loads["many"] | coherence.RUNS | instructions.RUNS)
+            | loads["plans"] | plans.RUNS | fleets.RUNS | loads["many"] | coherence.RUNS
+            | instructions.RUNS)
 
 
 def run_load(workload, bench, name):
