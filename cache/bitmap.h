@@ -35,6 +35,11 @@ void fb_bitmap_clear(fb_bitmap_t *bitmap, fb_build_t *build);
 /* The words of the page of the least number >= `*page` that has a bit, which it is set to; NULL if
  * there is none. Page numbers end far below UINT32_MAX. Borrowed. */
 const uint64_t *fb_bitmap_page(const fb_bitmap_t *bitmap, uint32_t *page);
+/* Has the page of the number, by its words, the number? */
+static inline bool fb_bitmap_page_has(const uint64_t *words, uint32_t number)
+{
+    return words[number % FB_BITMAP_PAGE_BITS / 64] >> number % 64 & 1;
+}
 
 /* "In `all`, in `also` (NULL: no such condition), and in none of `without[0 .. n-1]`". Operands
  * may be NULL in `without`: they hold nothing. All are borrowed. */

@@ -164,10 +164,11 @@ fb_code_t fb_bookings_require_days(const fb_snapshot_t *snapshot, fb_day_t from,
     return FB_OK;
 }
 
-/* A day on which some machine is taken. */
+/* A day on which some machine is taken, and its pages of those that are looked at. */
 typedef struct {
     fb_day_t day;
     const fb_bitmap_t *maintenance, *booked;
+    const uint64_t *maintenance_page, *booked_page;
 } busy_day_t;
 
 static size_t find_busy_days(const fb_snapshot_t *snapshot, fb_day_t from, fb_day_t to,
@@ -181,9 +182,25 @@ static size_t find_busy_days(const fb_snapshot_t *snapshot, fb_day_t from, fb_da
         maintenance = maintenance != NULL ? maintenance : &nobody;
         booked = booked != NULL ? booked : &nobody;
         if (maintenance->count + booked->count > 0)
-            days[count++] = (busy_day_t){day, maintenance, booked};
+            days[count++] = (busy_day_t){.day = day, .maintenance = maintenance, .booked = booked};
     }
     return count;
+}
+
+static const uint64_t *find_page(const fb_bitmap_t *machines, uint32_t number)
+{
+    static const uint64_t nobody[FB_BITMAP_PAGE_WORDS] = {0};
+    uint32_t found = number;
+    const uint64_t *page = fb_bitmap_page(machines, &found);
+    return page != NULL && found == number ? page : nobody;
+}
+
+static void find_pages(busy_day_t *days, size_t count, uint32_t page)
+{
+    for (size_t i = 0; i < count; i++) {
+        days[i].maintenance_page = find_page(days[i].maintenance, page);
+        days[i].booked_page = find_page(days[i].booked, page);
+    }
 }
 
 /* The orders of one machine's obstacles: read once for all of its days. */
@@ -207,13 +224,18 @@ size_t fb_bookings_check(const fb_snapshot_t *snapshot, fb_slice_t machines, fb_
     fb_assert(from <= to && to - from < FB_ORDER_DAYS_MAX);
     size_t day_count = find_busy_days(snapshot, from, to, days);
     size_t total = 0, found = 0;
+    uint32_t page = UINT32_MAX; /* that was found; no page has so high a number */
     int64_t number;
     while (day_count > 0 && fb_numbers_next(&machines, &number)) {
         uint32_t machine = (uint32_t)number;
         size_t before = found;
+        if (page != machine / FB_BITMAP_PAGE_BITS) {
+            page = machine / FB_BITMAP_PAGE_BITS;
+            find_pages(days, day_count, page);
+        }
         for (size_t i = 0; i < day_count; i++) {
-            bool in_maintenance = fb_bitmap_has(days[i].maintenance, machine);
-            bool is_booked = fb_bitmap_has(days[i].booked, machine);
+            bool in_maintenance = fb_bitmap_page_has(days[i].maintenance_page, machine);
+            bool is_booked = fb_bitmap_page_has(days[i].booked_page, machine);
             if (!in_maintenance && !is_booked)
                 continue;
             if (total++ < max)

@@ -8,9 +8,6 @@
 #include "base/json.h"
 #include "base/json_raw.h"
 
-/* The integers that a double holds exactly: what is beyond is not the number that was sent. */
-#define EXACT_MAX 9007199254740992.0
-
 int fb_field_find(const fb_field_t *fields, unsigned count, fb_slice_t name)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -136,7 +133,7 @@ static fb_code_t read_instant(const fb_field_t *field, fb_slice_t text, fb_value
 static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *value,
                             fb_error_t *error)
 {
-    if (fabs(real) > EXACT_MAX / 100)
+    if (fabs(real) > FB_EXACT_MAX / 100.0)
         return fail_range(field, error);
     int64_t minor = llround(real * 100);
     /* A decimal with two places and its nearest double name each other, so this is exact. */
@@ -149,7 +146,7 @@ static fb_code_t read_money(const fb_field_t *field, double real, fb_value_t *va
 static fb_code_t read_integer(const fb_field_t *field, double real, fb_value_t *value,
                               fb_error_t *error)
 {
-    if (fabs(real) > EXACT_MAX)
+    if (fabs(real) > FB_EXACT_MAX)
         return fail_range(field, error);
     if (real != floor(real))
         return fb_fail_field(error, FB_INVALID, name_of(field), "must be a whole number");
@@ -227,7 +224,7 @@ static fb_code_t read_numbers(const fb_field_t *field, const json_t *json, fb_bu
 static fb_code_t read_key(const fb_field_t *field, const json_t *json, fb_buffer_t *text,
                           fb_error_t *error)
 {
-    static const fb_field_t any = {"", "", INT64_MIN, INT64_MAX, FB_KIND_INTEGER, 0};
+    static const fb_field_t any = {"", "", -FB_EXACT_MAX, FB_EXACT_MAX, FB_KIND_INTEGER, 0};
     fb_slice_t string = {json_string_value(json), json_string_length(json)};
     if (json_is_string(json)) {
         fb_json_put_string(text, string);
@@ -318,7 +315,7 @@ static bool key_from_text(const fb_field_t *field, fb_slice_t text)
     int64_t number;
     error.code = FB_OK;
     if (fb_slice_to_i64(text, &number))
-        return number >= -(int64_t)EXACT_MAX && number <= (int64_t)EXACT_MAX;
+        return number >= -FB_EXACT_MAX && number <= FB_EXACT_MAX;
     json_t *made = NULL, *json = json_loadb(text.at, text.len, JSON_DECODE_ANY, &fault);
     fb_value_t value;
     bool is_it = json_is_string(json) &&

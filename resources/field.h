@@ -29,6 +29,9 @@ typedef enum {
 } fb_kind_t;
 
 #define FB_NUMBERS_MAX 1000
+/* Up to here each whole number has a double of its own (RFC 8259, section 6): what is beyond may
+ * not be the number that was sent. */
+#define FB_EXACT_MAX 9007199254740991
 
 enum {
     FB_REQUIRED = 1 << 0,  /* a new row, or a query, must give it */

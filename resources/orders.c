@@ -5,7 +5,6 @@
 #define KEY_BYTES_MAX    100
 #define AMOUNT_MAX       100000000000000 /* a million millions, in minor units */
 #define WORKER_BYTES_MAX 100
-#define EXACT_MAX        9007199254740992 /* 2^53: what JSON numbers hold everywhere */
 
 const char *const fb_order_states[FB_ORDER_STATES] = {
     [FB_ORDER_IS_PENDING] = "PENDING",     [FB_ORDER_IS_PROCESSING] = "PROCESSING",
@@ -16,7 +15,7 @@ const char *const fb_order_states[FB_ORDER_STATES] = {
 const fb_field_t fb_order_fields[] = {
     [FB_ORDER_USER] = {"user_id", "who orders: a number or a text", 1, KEY_BYTES_MAX, FB_KIND_KEY,
                        FB_REQUIRED},
-    [FB_ORDER_ITEMS] = {"item_ids", "what is ordered; with dates, machines", 1, EXACT_MAX,
+    [FB_ORDER_ITEMS] = {"item_ids", "what is ordered; with dates, machines", 1, FB_EXACT_MAX,
                         FB_KIND_NUMBERS, FB_REQUIRED | FB_PARENT},
     [FB_ORDER_AMOUNT] = {"total_amount", "what it costs, in the fleet's currency", 0, AMOUNT_MAX,
                          FB_KIND_MONEY, FB_REQUIRED},

@@ -72,7 +72,7 @@ typedef struct {
     fb_stage_t *stage;    /* NULL: none is needed yet */
     fb_change_t *change;  /* the plan's */
     size_t unseen, until; /* its operations that the stage has not got yet */
-    uint64_t bits;        /* of days that it sets */
+    uint64_t bits;        /* of days that it has looked at, and set perhaps */
     fb_order_ends_t ends;
 } take_t;
 
@@ -91,8 +91,7 @@ static const fb_snapshot_t *view_of(take_t *take)
 }
 
 /* Its days are not booked yet. */
-static void take_with_days(take_t *take, const fb_order_t *order, uint64_t bits,
-                           const fb_args_t *args)
+static void take_with_days(take_t *take, const fb_order_t *order, const fb_args_t *args)
 {
     char text[FB_ERROR_DETAIL_BYTES];
     if (!fb_bookings_are_free(view_of(take), order->machines, order->start, order->end, text,
@@ -104,7 +103,6 @@ static void take_with_days(take_t *take, const fb_order_t *order, uint64_t bits,
     take->unseen = take->change->count;
     fb_order_start(order, args->now, &args->values[0], take->change);
     take->until = take->change->count;
-    take->bits += bits;
 }
 
 static fb_code_t plan_take(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
@@ -124,7 +122,8 @@ static fb_code_t plan_take(const fb_snapshot_t *snapshot, const fb_args_t *args,
         uint64_t bits = days * fb_numbers_count(order.machines);
         if (take.bits > 0 && take.bits + bits > FB_ORDERS_TAKE_DAYS_MAX)
             break;
-        take_with_days(&take, &order, bits, args);
+        take.bits += bits;
+        take_with_days(&take, &order, args);
     }
     if (take.stage != NULL)
         fb_stage_abort(&take.stage);

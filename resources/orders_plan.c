@@ -200,12 +200,17 @@ static const fb_field_t reject_body[] = {
     {"reason", "why", 0, FB_ORDER_REASON_BYTES_MAX, FB_KIND_TEXT, FB_NULLABLE | FB_MULTILINE},
 };
 
-/* What the old system answered an order with. */
+/* What the old system answered an order with. Of one that is archived by the time its request is
+ * repeated, the id is all that there is to say. */
 static fb_code_t render_created(const fb_snapshot_t *snapshot, const fb_args_t *args,
                                 fb_buffer_t *body, fb_error_t *error)
 {
     fb_buffer_put_literal(body, "{\"message\":\"Order created successfully!\",\"data\":");
     fb_code_t code = fb_order_views[FB_ORDER_OLD_ONE].render(snapshot, args, body, error);
+    if (code == FB_ARCHIVED) {
+        fb_buffer_printf(body, "{\"id\":%u}", args->ids[0]);
+        code = FB_OK;
+    }
     fb_buffer_put_char(body, '}');
     return code;
 }

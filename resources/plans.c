@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "resources/plans.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -53,12 +52,29 @@ _Static_assert(FB_COUNT(fields) == FB_PLAN_FIELDS, "every field has its line");
 static const uint8_t space[FB_UUID_BYTES] = {0xe0, 0x42, 0xb0, 0x51, 0x34, 0x2a, 0x4d, 0x9d,
                                              0x8b, 0x86, 0x0d, 0x8f, 0xfa, 0xaf, 0x5c, 0x73};
 
+/* A base id may have the colon behind which the other one begins. */
+static size_t put_base(char *name, fb_slice_t base)
+{
+    char *at = name;
+    for (size_t i = 0; i < base.len; i++) {
+        if (base.at[i] == ':')
+            at = mempcpy(at, "%3A", 3);
+        else if (base.at[i] == '%')
+            at = mempcpy(at, "%25", 3);
+        else
+            *at++ = base.at[i];
+    }
+    return (size_t)(at - name);
+}
+
 void fb_plan_uuid(fb_slice_t base, fb_slice_t plan, char uuid[FB_UUID_TEXT_BYTES + 1])
 {
-    char name[2 * FB_PLAN_ID_BYTES_MAX + 2];
+    char name[4 * FB_PLAN_ID_BYTES_MAX + 2];
     fb_assert(base.len <= FB_PLAN_ID_BYTES_MAX && plan.len <= FB_PLAN_ID_BYTES_MAX);
-    int len = snprintf(name, sizeof(name), "%.*s:%.*s", FB_PRINT(base), FB_PRINT(plan));
-    fb_uuid_of_name(space, (fb_slice_t){name, (size_t)len}, uuid);
+    size_t len = put_base(name, base);
+    name[len++] = ':';
+    memcpy(name + len, plan.at, plan.len);
+    fb_uuid_of_name(space, (fb_slice_t){name, len + plan.len}, uuid);
 }
 
 fb_value_t fb_plan_value(const fb_row_t *plan, unsigned field)

@@ -39,7 +39,8 @@ enum {
 #define FB_PLANS_PUT_BYTES_MAX  (4 << 20)             /* of their texts, but for the first plan */
 
 /* The id of a plan: a UUID of version 5 (RFC 9562, section 5.5) of the name BASE:PLAN in the
- * namespace of fleetbit's plans, in lower case, with a NUL behind it. */
+ * namespace of fleetbit's plans, in lower case, with a NUL behind it. Within BASE a colon is %3A,
+ * and a percent sign %25, so that each pair has a name of its own. */
 void fb_plan_uuid(fb_slice_t base, fb_slice_t plan, char uuid[FB_UUID_TEXT_BYTES + 1]);
 
 /* The value of a field of a plan's row, borrowed from it. */

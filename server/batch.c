@@ -63,6 +63,18 @@ static void reset_answer(fb_write_t *write)
     write->is_replay = false;
 }
 
+/* Of what is in Redis alone there is no validator to compare with. One thing does not change any
+ * more, which the plan says, and that comes first (RFC 9110, section 13.2.1); of a list with such
+ * rows it is only known that it is there. */
+static fb_code_t check_archived(const fb_write_t *write, fb_error_t *error)
+{
+    error->code = FB_OK;
+    if (write->args.id_count > 0 || fb_etag_matches(fb_slice(write->if_match), "*", false))
+        return FB_OK;
+    return fb_fail(error, FB_PRECONDITION_FAILED,
+                   "If-Match cannot be compared: a part of what it names is in Redis alone");
+}
+
 /* RFC 9110, section 13.1.1: against the thing as it is just before this write. */
 static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t *write,
                                 fb_error_t *error)
@@ -83,8 +95,7 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
             code = fb_fail(error, FB_PRECONDITION_FAILED,
                            "If-Match names another state than the current one, %s", etag);
     } else if (code == FB_ARCHIVED) {
-        code = FB_OK; /* the plan says that it does not change any more, which comes first (RFC
-                         9110, section 13.2.1) */
+        code = check_archived(write, error);
     }
     fb_buffer_dispose(&body);
     return code;

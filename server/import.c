@@ -15,7 +15,7 @@
 /* The seed files of the old system: {"factories": [{"factory": {...}}], "sprockets": [{...}]}. An
  * item is what a POST takes that makes one, of each family whose rows clients call by a noun. */
 #define FILE_BYTES_MAX ((size_t)1 << 30)
-#define BATCH_ITEMS    256
+#define BATCH_ITEMS    1000
 #define BATCH_BYTES    ((size_t)8 << 20) /* of items; one may be larger */
 #define NAME_BYTES     64
 #define READ_BYTES     65536
@@ -127,7 +127,7 @@ static void refuse(import_t *import, const kind_t *kind, uint64_t number, const 
     fb_print_error(text);
 }
 
-/* Commits what was gathered. Where Redis is lost, what has not landed counts as not tried. */
+/* Commits what was gathered. Where Redis is lost, what is not known to have landed is left. */
 static fb_code_t commit(import_t *import, fb_home_t *home, const kind_t *kind, fb_error_t *error)
 {
     if (import->count == 0)
@@ -187,7 +187,7 @@ static fb_code_t import_all(fb_home_t *home, const fb_options_t *options, void *
     }
     fb_progress_end(&import->progress);
     uint64_t left = import->total - import->imported - import->refused;
-    fprintf(stderr, "%llu of %llu items imported, %llu refused, %llu not tried\n",
+    fprintf(stderr, "%llu of %llu items imported, %llu refused, %llu left\n",
             (unsigned long long)import->imported, (unsigned long long)import->total,
             (unsigned long long)import->refused, (unsigned long long)left);
     return error->code;

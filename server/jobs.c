@@ -65,6 +65,8 @@ static call_t wait_for_call(fb_jobs_t *jobs, bool was_ending, uint64_t until_ms)
         pthread_cond_clockwait(&jobs->wake, &jobs->mutex, CLOCK_MONOTONIC, &until);
     const call_t call = {jobs->answered, jobs->ends};
     jobs->may_have_more |= jobs->has_new;
+    if (jobs->has_new && jobs->length == 0)
+        jobs->length = 1; /* it is not known any more: the next tick asks */
     jobs->answered = NULL;
     jobs->has_new = false;
     pthread_mutex_unlock(&jobs->mutex);

@@ -6,7 +6,7 @@
 #include "server/jobs_internal.h"
 
 #define INFO_MS          1000  /* between questions about the length of the queue */
-#define ARCHIVE_LOOKS    10000 /* orders that are looked at in a turn: some milliseconds */
+#define LOOKS_MAX        10000 /* orders that are looked at in a turn: some milliseconds */
 #define ARCHIVE_AGAIN_MS 10000 /* after which those that were not past are looked at again */
 #define SHORT_TIMES      2     /* the queue was too short: it was no moment in between */
 #define TIDY_MIN         1000  /* entries that nobody needs */
@@ -41,20 +41,25 @@ static uint64_t count_ended(const fb_snapshot_t *snapshot)
     return count;
 }
 
-/* Never the last ones that were taken, whatever the others wait for. */
-static unsigned pick_past(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t most,
+/* Never the last ones that were taken, whatever the others wait for. It is at its end where there
+ * are no others, or it has all that are wanted. */
+static unsigned pick_past(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t wanted,
                           uint32_t ids[FB_ORDERS_TAKE_MAX])
 {
     const fb_family_t *orders = &snapshot->families[FB_ORDERS];
+    uint64_t most = wanted < FB_ORDERS_TAKE_MAX ? wanted : FB_ORDERS_TAKE_MAX;
     uint32_t *id = &jobs->archive_from;
     unsigned count = 0;
-    most = most < FB_ORDERS_TAKE_MAX ? most : FB_ORDERS_TAKE_MAX;
-    for (unsigned looks = 0; looks < ARCHIVE_LOOKS && count < most; looks++, ++*id) {
-        if (!fb_bitmap_next(&orders->exists, id) || *id + jobs->config.recent > orders->last_id)
+    bool has_more = true;
+    for (unsigned looks = 0; looks < LOOKS_MAX && count < most; looks++, ++*id) {
+        has_more =
+            fb_bitmap_next(&orders->exists, id) && *id + jobs->config.recent <= orders->last_id;
+        if (!has_more)
             break;
         if (fb_order_is_past(snapshot, fb_snapshot_row(snapshot, FB_ORDERS, *id)))
             ids[count++] = *id;
     }
+    jobs->archive_goes_on = has_more && count < wanted;
     return count;
 }
 
@@ -65,7 +70,9 @@ static void archive(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t sla
     uint64_t ended = count_ended(snapshot);
     if (jobs->is_asked[FB_JOBS_ARCHIVE] || ended <= jobs->config.recent + slack)
         return;
-    if (now_ms >= jobs->archive_again_ms || snapshot->today != jobs->archive_day) {
+    /* Begun anew before its end, it would never come to those behind many that are not past. */
+    bool is_again = now_ms >= jobs->archive_again_ms && !jobs->archive_goes_on;
+    if (is_again || snapshot->today != jobs->archive_day) {
         jobs->archive_from = 1;
         jobs->archive_again_ms = now_ms + ARCHIVE_AGAIN_MS;
         jobs->archive_day = snapshot->today;
@@ -112,14 +119,34 @@ static bool waits_too_long(const fb_jobs_t *jobs, const fb_snapshot_t *snapshot)
     return created + (fb_instant_t)jobs->config.claim_ms < fb_clock_now();
 }
 
-/* Each order that waits has an entry at least. `waiting` was counted before the queue was. */
-static void look_for_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint64_t waiting)
+/* Orders up to that id that an instance is to take, or works on: each has an entry until it is at
+ * its end. */
+static uint64_t count_entries(const fb_snapshot_t *snapshot, uint32_t last_id)
 {
-    bool is_short = jobs->length < waiting && waits_too_long(jobs, snapshot);
+    const fb_bitmap_t *pending = fb_orders_in(snapshot, FB_ORDER_IS_PENDING);
+    const fb_bitmap_t *processing = fb_orders_in(snapshot, FB_ORDER_IS_PROCESSING);
+    const fb_bitmap_t *held = fb_orders_held(snapshot);
+    uint64_t count = pending->count - held->count;
+    for (uint32_t id = last_id; fb_bitmap_next(pending, &id); id++)
+        count -= id > last_id && !fb_bitmap_has(held, id);
+    uint32_t id = 1;
+    for (unsigned looks = 0; looks < LOOKS_MAX && fb_bitmap_next(processing, &id); looks++, id++) {
+        const fb_row_t *order = fb_snapshot_row(snapshot, FB_ORDERS, id);
+        count += id <= last_id && !fb_order_value(order, FB_ORDER_WORKER).null;
+    }
+    return count;
+}
+
+/* `last_id` is of before the queue was counted: what is open now and was there then has had its
+ * entry all the time. */
+static void look_for_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot, uint32_t last_id)
+{
+    uint64_t entries = count_entries(snapshot, last_id);
+    bool is_short = jobs->length < entries && waits_too_long(jobs, snapshot);
     jobs->short_times = is_short ? jobs->short_times + 1 : 0;
     if (jobs->short_times < SHORT_TIMES || jobs->is_asked[FB_JOBS_REQUEUE])
         return;
-    jobs->missing = waiting - jobs->length;
+    jobs->missing = entries - jobs->length;
     jobs->requeue_from = 1;
     jobs->short_times = 0;
     requeue(jobs, snapshot);
@@ -134,9 +161,12 @@ static void finish_lost(fb_jobs_t *jobs, const fb_snapshot_t *snapshot)
     fb_instant_t begun =
         fb_clock_now() - (fb_instant_t)(jobs->config.processing_ms + 3 * jobs->config.claim_ms);
     const fb_bitmap_t *processing = fb_orders_in(snapshot, FB_ORDER_IS_PROCESSING);
+    uint32_t id = 1;
     if (jobs->is_asked[FB_JOBS_FINISH] || jobs->config.workers == 0)
         return;
-    for (uint32_t id = 1; count < FB_ORDERS_TAKE_MAX && fb_bitmap_next(processing, &id); id++) {
+    for (unsigned looks = 0;
+         looks < LOOKS_MAX && count < FB_ORDERS_TAKE_MAX && fb_bitmap_next(processing, &id);
+         looks++, id++) {
         const fb_row_t *order = fb_snapshot_row(snapshot, FB_ORDERS, id);
         if (fb_order_value(order, FB_ORDER_STARTED).number > begun)
             break; /* those behind it were taken later, or nearly so */
@@ -156,12 +186,14 @@ static uint64_t some_of(fb_jobs_t *jobs, uint64_t most)
 
 static void measure(fb_jobs_t *jobs, uint64_t now_ms)
 {
-    uint64_t waiting = jobs->waiting;
+    const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
+    uint32_t last_id = snapshot->families[FB_ORDERS].last_id;
+    fb_shelf_leave(jobs->visitor);
     jobs->info_ms = now_ms + INFO_MS + some_of(jobs, INFO_MS / 2);
     if (!fb_jobs_measure(jobs, now_ms))
         return;
-    const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
-    look_for_lost(jobs, snapshot, waiting);
+    snapshot = fb_shelf_visit(jobs->visitor);
+    look_for_lost(jobs, snapshot, last_id);
     finish_lost(jobs, snapshot);
     fb_shelf_leave(jobs->visitor);
     if (jobs->config.workers == 0 && jobs->length > 2 * jobs->waiting + TIDY_MIN)

@@ -9,6 +9,8 @@
 #include "server/history_times.h"
 #include "server/jobs_internal.h"
 
+#define REFUSED_MS 1000 /* between attempts for an order that is refused by itself */
+
 unsigned fb_jobs_room(const fb_jobs_t *jobs)
 {
     return jobs->config.workers - jobs->in_hand;
@@ -213,15 +215,15 @@ static bool submit_group(fb_jobs_t *jobs, fb_jobs_ask_t ask, const group_t *grou
 }
 
 /* Those that are `wanted` and ready, together; each that is alone by itself. */
-static void ask_for(fb_jobs_t *jobs, fb_job_state_t wanted, fb_jobs_ask_t ask)
+static void ask_for(fb_jobs_t *jobs, fb_job_state_t wanted, fb_jobs_ask_t ask, uint64_t now_ms)
 {
     group_t group;
     fb_instant_t now = fb_clock_now();
     group.count = 0;
     for (unsigned i = 0; i < jobs->config.workers; i++) {
         const fb_job_t *job = &jobs->hand[i];
-        bool is_ready =
-            job->state == wanted && job->asked == 0 && (wanted != FB_JOB_OURS || job->due <= now);
+        bool is_ready = job->state == wanted && job->asked == 0 && job->again_ms <= now_ms &&
+                        (wanted != FB_JOB_OURS || job->due <= now);
         if (is_ready && !job->is_alone)
             put(&group, jobs, i);
         if (is_ready && job->is_alone) {
@@ -245,6 +247,7 @@ static void note_due(fb_jobs_t *jobs, uint64_t now_ms)
         if (job->state != FB_JOB_OURS || job->asked > 0)
             continue;
         uint64_t due_ms = job->due > now ? now_ms + (uint64_t)(job->due - now) : now_ms;
+        due_ms = due_ms > job->again_ms ? due_ms : job->again_ms;
         jobs->due_ms = due_ms < jobs->due_ms ? due_ms : jobs->due_ms;
     }
 }
@@ -255,9 +258,9 @@ void fb_jobs_ask(fb_jobs_t *jobs, uint64_t now_ms)
     if (jobs->in_hand == 0)
         return;
     if (fb_jobs_may(&jobs->writing, now_ms))
-        ask_for(jobs, FB_JOB_OURS, FB_JOBS_FINISH);
+        ask_for(jobs, FB_JOB_OURS, FB_JOBS_FINISH, now_ms);
     if (fb_jobs_may(&jobs->writing, now_ms))
-        ask_for(jobs, FB_JOB_WAITS, FB_JOBS_TAKE);
+        ask_for(jobs, FB_JOB_WAITS, FB_JOBS_TAKE, now_ms);
     note_due(jobs, now_ms);
 }
 
@@ -269,11 +272,21 @@ static bool is_passing(fb_code_t code)
     return code == FB_UNAVAILABLE || code == FB_OUTCOME_UNKNOWN || code == FB_CONTENDED;
 }
 
+/* A command with several orders was refused for one of them: from now on each goes by itself, and
+ * the one that it is about only now and then, since the writes beside it suffer too. */
+static void note_refusal(fb_job_t *job)
+{
+    if (job->is_alone)
+        job->again_ms = fb_clock_monotonic_ms() + REFUSED_MS;
+    job->is_alone = true;
+}
+
 void fb_jobs_settle(fb_jobs_t *jobs, fb_jobs_command_t *command)
 {
     fb_code_t code = command->write.error.code;
     /* FB_CONFLICT: there was nothing to do, and the writer has made sure that it is up to date. */
     bool is_settled = code == FB_OK || code == FB_CONFLICT;
+    bool is_refused = !is_settled && !is_passing(code);
     jobs->under_way--;
     jobs->is_asked[command->ask] = false;
     for (unsigned i = 0; i < command->place_count; i++) {
@@ -281,19 +294,20 @@ void fb_jobs_settle(fb_jobs_t *jobs, fb_jobs_command_t *command)
         job->asked--;
         job->is_to_see = true;
         job->is_current = job->is_current || is_settled;
-        job->is_alone = !is_settled && !is_passing(code);
+        if (is_settled)
+            job->is_alone = false;
+        if (is_refused)
+            note_refusal(job);
     }
     if (code == FB_OK && command->ask == FB_JOBS_REQUEUE)
         fb_count(&jobs->state.requeued, command->count);
     if (code == FB_OK && command->ask == FB_JOBS_ARCHIVE)
         fb_count(&jobs->state.archived, command->count);
-    if (is_settled) {
+    if (is_settled)
         fb_jobs_go_on(&jobs->writing);
-    } else {
+    else if (!is_refused || command->place_count == 0)
         fb_jobs_pause(&jobs->writing);
-        if (!is_passing(code))
-            fb_log_error("the work on orders could not be written: %s",
-                         command->write.error.detail);
-    }
+    if (is_refused)
+        fb_log_error("the work on orders could not be written: %s", command->write.error.detail);
     destroy(command);
 }

@@ -17,11 +17,12 @@ typedef enum { FB_JOB_NONE, FB_JOB_NEW, FB_JOB_WAITS, FB_JOB_OURS, FB_JOB_ENDED 
 typedef struct {
     fb_queue_job_t entry;
     fb_job_state_t state;
-    unsigned asked;   /* commands under way that name it */
-    bool is_to_see;   /* something has happened to it: the snapshot is to be looked at */
-    bool is_current;  /* the snapshot shows at least the state in which the entry was made */
-    bool is_alone;    /* a command with others in it was refused: it goes by itself */
-    fb_instant_t due; /* OURS: when it is to be finished */
+    unsigned asked;    /* commands under way that name it */
+    bool is_to_see;    /* something has happened to it: the snapshot is to be looked at */
+    bool is_current;   /* the snapshot shows at least the state in which the entry was made */
+    bool is_alone;     /* a command with others in it was refused: it goes by itself */
+    uint64_t again_ms; /* monotonic: before that it is not asked for once more */
+    fb_instant_t due;  /* OURS: when it is to be finished */
 } fb_job_t;
 
 typedef enum {
@@ -88,7 +89,8 @@ struct fb_jobs {
     uint64_t random_state;
     uint64_t tick_ms, info_ms; /* monotonic: the next one */
     uint32_t archive_from;     /* ids below have been looked at */
-    uint64_t archive_again_ms; /* monotonic: then it begins from the first one again */
+    uint64_t archive_again_ms; /* monotonic: then it begins from the first one again, */
+    bool archive_goes_on;      /* unless it has not come to its end */
     fb_day_t archive_day;
     uint64_t slack;       /* how many more than config.recent there may be */
     unsigned short_times; /* how often in turn the queue was too short */

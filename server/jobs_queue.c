@@ -20,7 +20,7 @@ static bool note(fb_jobs_t *jobs, fb_code_t code, const fb_error_t *error)
     }
     fb_jobs_pause(&jobs->asking);
     if (!jobs->is_away)
-        fb_log_error("the queue of orders is not worked until Redis answers: %s", error->detail);
+        fb_log_error("the queue of orders is not worked: %s", error->detail);
     jobs->is_away = true;
     return false;
 }

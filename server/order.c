@@ -58,9 +58,9 @@ static bool is_cancelled(void *context)
 static void put_body(const fb_options_t *options, fb_buffer_t *body)
 {
     fb_slice_t user = fb_slice(options->order_user);
-    uint64_t number;
+    int64_t number;
     fb_buffer_put_literal(body, "{\"user_id\":");
-    if (fb_slice_to_u64(user, UINT32_MAX, &number))
+    if (fb_slice_to_i64(user, &number) && number >= -FB_EXACT_MAX && number <= FB_EXACT_MAX)
         fb_buffer_put_slice(body, user);
     else
         fb_json_put_string(body, user);
@@ -264,11 +264,13 @@ fb_exit_t fb_order(const fb_options_t *options)
     run->took_us = fb_alloc(run->wanted * sizeof(*run->took_us));
     run->ids = fb_alloc(run->wanted * sizeof(*run->ids));
     put_body(options, &run->body);
-    sigaction(SIGINT, &action, NULL);
-    if (fb_load_check(load, &error) == FB_OK)
+    /* Before the first order there is nothing to report: an interrupt ends it. */
+    if (fb_load_check(load, &error) == FB_OK) {
+        sigaction(SIGINT, &action, NULL);
         exit_code = place(options, load, run);
-    else
+    } else {
         fb_print_error(error.detail);
+    }
     fb_load_destroy(&load);
     fb_buffer_dispose(&run->body);
     free(run->took_us);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "resources/orders.h"
 #include "server/state.h"
 
 static const char content_type[] = "application/json";
@@ -124,6 +125,21 @@ static void put_queues(fb_buffer_t *out, const fb_server_t *server)
                      (unsigned long long)parked);
 }
 
+/* Those of the fleet, and of these what this instance has in hand. */
+static void put_orders(fb_buffer_t *out, const fb_loop_t *loop)
+{
+    const fb_jobs_state_t *jobs = fb_jobs_state(loop->server->jobs);
+    fb_order_metrics_t orders = {0};
+    if (loop->snapshot != NULL)
+        orders = fb_order_metrics(loop->snapshot);
+    fb_buffer_printf(out,
+                     ",\"orders\":{\"pending\":%llu,\"processing\":%llu,\"in_hand\":%llu,"
+                     "\"queue\":%llu}",
+                     (unsigned long long)orders.pending, (unsigned long long)orders.processing,
+                     (unsigned long long)fb_count_read(&jobs->in_hand),
+                     (unsigned long long)fb_count_read(&jobs->queue_length));
+}
+
 static void put_clients(fb_buffer_t *out, const fb_server_t *server)
 {
     uint64_t connections = 0;
@@ -176,6 +192,7 @@ void fb_status_answer(fb_exchange_t *exchange)
     put_coherence(&out, writer);
     put_log(&out, writer);
     put_queues(&out, server);
+    put_orders(&out, loop);
     put_clients(&out, server);
     fb_buffer_printf(&out, ",\"loops\":%u}", server->loop_count);
     fb_reply_text(exchange, content_type, &out);

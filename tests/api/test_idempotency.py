@@ -122,11 +122,12 @@ def test_other_methods_pass_it_over(api):
 
 
 def test_a_key_that_is_known_wins_over_if_match(api):
-    field, body = key(), new_body()
-    etag = api.get("/v1/machines").headers["etag"]
-    made(api.post("/v1/machines", body, {**field, "If-Match": etag}))
-    replayed(api.post("/v1/machines", body, {**field, "If-Match": etag}))
-    problem(api.post("/v1/machines", new_body(), {**key(), "If-Match": etag}), 412)
+    windows = f"/v1/machines/{api.new_machine()['id']}/maintenance"
+    field, body = key(), {"duration_days": 3}
+    etag = api.get(windows).headers["etag"]
+    made(api.post(windows, body, {**field, "If-Match": etag}))
+    replayed(api.post(windows, body, {**field, "If-Match": etag}))
+    problem(api.post(windows, body, {**key(), "If-Match": etag}), 412)
 
 
 def test_a_batch_of_states_is_repeated_as_a_whole(api):

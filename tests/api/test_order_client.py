@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -130,6 +131,29 @@ def test_a_server_that_is_not_there_or_no_fleetbit_is_named(make_server, make_re
     assert ran.returncode == UNREACHABLE and "being loaded" in ran.stderr, ran
     redis.start()
     server.wait_ready()
+
+
+def test_an_interrupt_ends_it_before_the_first_order_too():
+    """Here, while it waits for somebody who says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        process = subprocess.Popen(
+            [str(BINARY), "order", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+        peer, _ = silent.accept()
+        peer.recv(1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+        peer.close()
+    assert process.returncode == -signal.SIGINT and out == ""
+
+
+@pytest.mark.parametrize("user, shown", [
+    ("9007199254740991", 9007199254740991), ("-7", -7), ("0", 0), ("007", "007"),
+    ("9007199254740992", "9007199254740992"), ("+7", "+7"), ("7.0", "7.0"), ('"7"', '"7"')])
+def test_a_user_is_a_number_where_that_is_one(server, user, shown):
+    assert place(server, "--requests", 1, "--user", user, "--items", 1).returncode == OK
+    with Api(server.port) as api:
+        assert api.read("/v1/orders?limit=1")["orders"][0]["user_id"] == shown
 
 
 def test_an_interrupt_ends_it_with_what_there_is(make_server):

@@ -460,6 +460,33 @@ def test_totals_know_of_archived_orders_too(archived):
         check_store(archived.redis(), api)
 
 
+def test_a_key_of_the_old_path_names_an_archived_order_too(archived):
+    with Api(archived.port) as api:
+        field = {"Idempotency-Key": "old"}
+        made = api.post("/create_order", body(), field).json()["data"]
+        do(api, made, "reject")
+        for _ in range(5):
+            do(api, api.new_order(), "reject")
+        eventually(lambda: in_snapshot(archived) == 6)
+        again = api.post("/create_order", body(), field)
+        assert again.status == 201 and again.headers["idempotency-replayed"] == "true"
+        assert again.json() == {"message": "Order created successfully!",
+                                "data": {"id": made["id"]}}
+
+
+def test_if_match_of_a_list_with_archived_orders(archived):
+    """It cannot be compared; whatever is answered, is so."""
+    with Api(archived.port) as api:
+        before = api.read("/metrics")["total_orders"]
+        current = api.get("/v1/orders").headers["etag"]
+        for condition in (current, '"0123456789abcdef"', '""'):
+            problem(api.post("/v1/orders", body(), {"If-Match": condition}), 412)
+        assert api.read("/metrics")["total_orders"] == before
+        made = api.post("/v1/orders", body(), {"If-Match": "*"})
+        assert made.status == 202 and made.json()["id"] == before + 1
+        do(api, made.json(), "reject")
+
+
 # --- keys ----------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The workers of an instance, and what becomes of orders without them: processing that takes time,
 workers outside, holds that are over, orders that leave the memory, a queue that is damaged."""
+import contextlib
 import os
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -43,8 +45,11 @@ def seconds(order):
 def test_only_so_many_are_in_hand_at_a_time(make_server):
     server = make_server(env=settings(workers=3, processing_time="150ms")).start()
     most = 0
-    with Api(server.port) as api:
+    with Api(server.port) as api, server.admin() as admin:
         orders = [api.new_order()["id"] for _ in range(15)]
+        open_ones = admin.get("/status.json").json()["orders"]
+        assert set(open_ones) == {"pending", "processing", "in_hand", "queue"}
+        assert open_ones["pending"] >= 9 and open_ones["in_hand"] <= 3
         while (shown := api.read("/metrics"))["processed_count"] < len(orders):
             most = max(most, shown["processing_count"])
         done = [api.order(order) for order in orders]
@@ -209,8 +214,11 @@ def test_an_archived_order_waits_for_redis_and_nobody_else_does(past):
 
 def test_leaving_the_memory_is_no_event(past):
     with Api(past.port) as api, Stream(past.port, "/v1/stream?topics=order") as stream:
+        stream.begin()
         before = scrape(past).value("fleetbit_orders_archived_total")
         orders = [api.new_order()["id"] for _ in range(5)]
+        for order in orders:
+            api.until_order(order, "COMPLETED")
         eventually(lambda: scrape(past).value("fleetbit_orders_archived_total") > before)
         last = api.new_order()["id"]
         states, seen = [], None
@@ -267,6 +275,66 @@ def test_a_key_of_a_wrong_type_is_said_and_orders_go_on_when_it_is_gone(make_ser
             client.delete(QUEUE)
             order = api.new_order()["id"]
             assert api.until_order(order, *ENDS)["status"] == "COMPLETED"
+
+
+def test_lost_entries_are_put_again_while_others_are_worked_on(make_server):
+    """The entries of those hide how few there are, if nobody counts what they stand for."""
+    server = make_server(env=settings(workers=0)).start()
+    with Api(server.port) as api:
+        lost = [api.new_order()["id"] for _ in range(5)]
+    with server.redis() as client:
+        client.delete(QUEUE)
+    server.stop()
+    server.env = settings(workers=100, processing_time="1s", claim_after="1s")
+    server.start()
+    over = threading.Event()
+
+    def go_on():
+        with Api(server.port) as api:
+            while not over.wait(0.05):
+                api.new_order()
+
+    feeder = threading.Thread(target=go_on)
+    feeder.start()
+    try:
+        with Api(server.port) as api:
+            for order in lost:
+                assert api.until_order(order, *ENDS)["status"] == "COMPLETED"
+            assert api.read("/metrics")["processing_count"] > 0
+    finally:
+        over.set()
+        feeder.join()
+
+
+def test_an_order_that_redis_refuses_holds_up_no_other(make_server):
+    """Its day has a key of a wrong type. Those that are taken together with it go by themselves;
+    and it goes on when the key is gone."""
+    server = make_server().start()
+    with server.redis() as client, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Api(server.port)) for _ in range(6)]
+        api = connections[0]
+        machine = api.new_machine()["id"]
+        damaged = f"fb:{{default}}:booked:{day(6)}"
+        client.rpush(damaged, "damaged")
+        os.kill(server.redis_pid, signal.SIGSTOP)
+        for offset, connection in enumerate(connections):
+            connection.send("POST", "/v1/orders", {
+                "user_id": 1, "total_amount": 1, "item_ids": [machine],
+                "start_date": day(1 + offset), "end_date": day(1 + offset)})
+        time.sleep(0.1)  # but for the first, they go together
+        os.kill(server.redis_pid, signal.SIGCONT)
+        orders = [c.receive("POST").json()["id"] for c in connections]
+        bad = orders[-1]
+        for order in orders[:-1]:
+            assert api.until_order(order, *ENDS)["status"] == "COMPLETED"
+        eventually(lambda: "could not be written" in server.errors())
+        for offset in range(7, 10):
+            later = api.new_order(item_ids=[machine], start_date=day(offset), end_date=day(offset))
+            assert api.until_order(later["id"], *ENDS)["status"] == "COMPLETED"
+        assert api.order(bad)["status"] == "PENDING"
+        client.delete(damaged)
+        assert api.until_order(bad, *ENDS)["status"] == "COMPLETED"
+    eventually(lambda: queue_length(server) == 0)
 
 
 def test_many_orders_of_many_clients_leave_nothing_behind(make_server):

@@ -74,7 +74,7 @@ def state_pages(server, query):
 def check_status_types(status):
     assert list(status) == ["version", "instance", "pid", "uptime_s", "ready", "draining", "fleet",
                             "epoch", "revision", "chain", "today", "checksum", "redis", "writer",
-                            "coherence", "log", "queues", "clients", "loops"], status
+                            "coherence", "log", "queues", "orders", "clients", "loops"], status
     assert re.fullmatch(r"[0-9a-f]{8}", status["instance"]), status
     assert re.fullmatch(r"[0-9a-f]{8}", status["epoch"]), status
     assert re.fullmatch(r"[0-9a-f]{32}", status["chain"]), status
@@ -89,9 +89,10 @@ def check_status_types(status):
     assert all(type(n) is int and n >= 0 for n in status["writer"].values()), status
     assert set(status["log"]) == {"lag_revisions", "compared_age_ms"}, status
     assert list(status["queues"]) == ["writer", "readers", "parked"], status
+    assert list(status["orders"]) == ["pending", "processing", "in_hand", "queue"], status
     assert list(status["clients"]) == ["connections", "streams"], status
     assert status["clients"]["connections"] >= 1, status
-    for group in ("log", "queues", "clients"):
+    for group in ("log", "queues", "orders", "clients"):
         assert all(type(n) is int and n >= 0 for n in status[group].values()), status
 
 
@@ -197,17 +198,19 @@ def test_pages_of_days_add_up_to_the_checksum(server, api):
     machine = api.new_machine()["id"]
     first, second = day(400), day(425)
     api.new_window(machine, start_date=first, end_date=second)
+    order = api.new_order(item_ids=[api.new_machine()["id"]], start_date=day(30), end_date=day(45))
+    assert api.until_order(order["id"], "COMPLETED")
     status = status_of(server)
-    pages = state_pages(server, "plane=maintenance&limit=10")
-    days = [item for page in pages for item in page["days"]]
-    dates = [item["date"] for item in days]
-    assert dates == sorted(set(dates)) and {first, second} <= set(dates)
-    assert all(list(item) == ["date", "sum", "machines"] for item in days)
-    assert all(item["machines"] > 0 for item in days), "a day without a machine shows"
-    total = sum(int(item["sum"], 16) for item in days)
-    assert f"{total & MASK:016x}" == status["checksum"]["planes"]["maintenance"]
-    assert state_pages(server, "plane=booked")[0]["days"] == []
-    assert state_pages(server, f"plane=maintenance&after={max(dates)}")[0]["days"] == []
+    for plane, known in (("maintenance", {first, second}), ("booked", {day(30), day(45)})):
+        pages = state_pages(server, f"plane={plane}&limit=10")
+        days = [item for page in pages for item in page["days"]]
+        dates = [item["date"] for item in days]
+        assert dates == sorted(set(dates)) and known <= set(dates)
+        assert all(list(item) == ["date", "sum", "machines"] for item in days)
+        assert all(item["machines"] > 0 for item in days), "a day without a machine shows"
+        total = sum(int(item["sum"], 16) for item in days)
+        assert f"{total & MASK:016x}" == status["checksum"]["planes"][plane]
+        assert state_pages(server, f"plane={plane}&after={max(dates)}")[0]["days"] == []
 
 
 def test_a_page_behind_the_last_id_is_empty(server):

@@ -110,20 +110,42 @@ class Fighter:
 
 
 def break_things(cluster, draw, fighters):
-    """Kills instances and Redis, one at a time, spread over the fight, and starts them again."""
+    """One thing after the other, spread over the fight."""
     for number in range(FAULTS):
         enough = ORDERS * (number + draw.random()) / FAULTS
         eventually(lambda: sum(f.settled for f in fighters) >= enough or
                    any(f.broken for f in fighters), scale(60, 180))
-        if number % 4 == 1:
-            cluster.redis.kill()
-            time.sleep(draw.uniform(0, 0.5))
-            cluster.redis.start()
-        else:
-            victim = cluster.instances[draw.randrange(len(cluster.instances))]
-            victim.kill()
-            time.sleep(draw.uniform(0, 1))
-            victim.start()
+        victim = cluster.instances[draw.randrange(len(cluster.instances))]
+        [kill_instance, kill_redis, lose_answers, cut_off][number % 4](cluster, victim, draw)
+
+
+def kill_instance(cluster, victim, draw):
+    victim.kill()
+    time.sleep(draw.uniform(0, 1))
+    victim.start()
+
+
+def kill_redis(cluster, victim, draw):
+    cluster.redis.kill()
+    time.sleep(draw.uniform(0, 0.5))
+    cluster.redis.start()
+
+
+def lose_answers(cluster, victim, draw):
+    """What Redis does is done, but the instance does not hear of it."""
+    for _ in range(3):
+        victim.proxy.hang("replies")
+        time.sleep(draw.uniform(0.05, 0.3))
+        victim.proxy.cut()
+        victim.proxy.hang()
+
+
+def cut_off(cluster, victim, draw):
+    """So long that the others take over what it has in hand."""
+    victim.proxy.hang(*victim.proxy.EVERYTHING)
+    time.sleep(draw.uniform(1.5, 2))
+    victim.proxy.cut()
+    victim.proxy.hang()
 
 
 def instance_metrics(instance):

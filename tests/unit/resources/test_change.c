@@ -112,7 +112,7 @@ static void a_row_without_its_history_is_still_read(void **state)
 static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
 {
     static const char *const texts[] = {"", "crane", "Mühle", "\"", "\\n\n", "{}", "🚜", "null"};
-    static const char *const numbers[] = {"[7]", "[1,9007199254740992]"};
+    static const char *const numbers[] = {"[7]", "[1,9007199254740991]"};
     static const char *const keys[] = {"7", "-7", "\"7\"", "\"M\\\\\\\"ühle\""};
     static const char *const decimals[] = {"0.1", "-7", "1e+22"};
     static const char *const others[] = {"[]", "{\"a\":[0.10,1E2,12345678901234567890]}"};

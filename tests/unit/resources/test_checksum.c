@@ -14,6 +14,41 @@ static void assert_sums_hold(const fb_snapshot_t *snapshot)
                          fb_checksum_plane(snapshot, (fb_plane_id_t)plane));
 }
 
+/* Machines of one operation are set together, day by day: it must be as if each came alone. Their
+ * ids lie on both sides of a page's border, some come twice, and days overlap. */
+static void days_of_several_machines_are_as_if_each_came_alone(void **state)
+{
+    (void)state;
+    chance_t chance = chance_init();
+    history_t together = history_create(1), alone = history_create(1);
+    fb_stage_t *one = fb_stage_begin(history_now(&together));
+    fb_stage_t *other = fb_stage_begin(history_now(&alone));
+    for (int round = 0; round < 2000; round++) {
+        fb_change_t change = {0};
+        for (uint32_t group = 1 + chance_below(&chance, 2); group > 0; group--) {
+            fb_day_t from = TODAY + (fb_day_t)chance_below(&chance, 6);
+            fb_day_t to = from + (fb_day_t)chance_below(&chance, 3);
+            bool set = chance_below(&chance, 5) < (round / 100 % 2 == 0 ? 3 : 1);
+            for (uint32_t n = 1 + chance_below(&chance, 8); n > 0; n--)
+                fb_change_days(&change, FB_PLANE_BOOKED,
+                               FB_BITMAP_PAGE_BITS - 4 + chance_below(&chance, 8), from, to, set);
+        }
+        fb_stage_apply(one, &change);
+        for (size_t i = 0; i < change.count; i++) {
+            const fb_change_t part = {.ops = &change.ops[i], .count = 1};
+            fb_stage_apply(other, &part);
+        }
+        fb_change_dispose(&change);
+        assert_int_equal(fb_stage_view(one)->plane_sums[FB_PLANE_BOOKED],
+                         fb_stage_view(other)->plane_sums[FB_PLANE_BOOKED]);
+        assert_sums_hold(fb_stage_view(one));
+    }
+    history_push(&together, &one);
+    history_push(&alone, &other);
+    history_dispose(&together);
+    history_dispose(&alone);
+}
+
 /* --- random programs --------------------------------------------------------------------- */
 
 /* Some requests upon the newest snapshot; aborted at times. */
@@ -277,6 +312,7 @@ int main(void)
         cmocka_unit_test(every_single_difference_shows),
         cmocka_unit_test(what_is_taken_back_leaves_the_sum_that_was),
         cmocka_unit_test(a_day_that_is_loaded_anew_replaces_the_one_before),
+        cmocka_unit_test(days_of_several_machines_are_as_if_each_came_alone),
         cmocka_unit_test(the_sum_of_a_known_state_stays_what_it_is),
         cmocka_unit_test(the_kept_sums_are_those_of_all_that_is_there),
         cmocka_unit_test(a_load_in_any_order_comes_to_the_sum_of_the_changes),

@@ -4,7 +4,7 @@
 #include "tests/unit/resources/field_fixture.h"
 
 /* The kinds whose value is JSON, and is kept as a text. */
-static const fb_field_t items = {"items", "", 1, 9007199254740992, FB_KIND_NUMBERS, FB_REQUIRED};
+static const fb_field_t items = {"items", "", 1, FB_EXACT_MAX, FB_KIND_NUMBERS, FB_REQUIRED};
 static const fb_field_t key = {"key", "", 1, 10, FB_KIND_KEY, 0};
 static const fb_field_t decimal = {"decimal", "", 0, 0, FB_KIND_DECIMAL, 0};
 static const fb_field_t other = {"other", "", 0, 0, FB_KIND_JSON, 0};
@@ -32,12 +32,13 @@ static void numbers_are_whole_and_none_comes_twice(void **state)
     (void)state;
     assert_made(&items, "[7]", "[7]");
     assert_made(&items, " [ 9 , 7.0 , 1e3 ] ", "[9,7,1000]");
-    assert_made(&items, "[9007199254740992]", "[9007199254740992]");
+    assert_made(&items, "[9007199254740991]", "[9007199254740991]");
     assert_refused(&items, "[]", "must have 1 to 1000 numbers, not 0");
     assert_refused(&items, "[1,2,1]", "has 1 twice");
     assert_refused(&items, "[1.5]", "must be a whole number");
-    assert_refused(&items, "[0]", "must be between 1 and 9007199254740992");
-    assert_refused(&items, "[9007199254740994]", "must be between 1 and 9007199254740992");
+    assert_refused(&items, "[0]", "must be between 1 and 9007199254740991");
+    assert_refused(&items, "[9007199254740992]", "must be between 1 and 9007199254740991");
+    assert_refused(&items, "[9007199254740993]", "must be between 1 and 9007199254740991");
     assert_refused(&items, "[1,\"2\"]", "must have numbers alone");
     assert_refused(&items, "[[1]]", "must have numbers alone");
     assert_refused(&items, "[null]", "must have numbers alone");
@@ -80,6 +81,9 @@ static void a_key_is_a_number_or_a_text_and_stays_which(void **state)
     assert_made(&key, "\"7\"", "\"7\"");
     assert_made(&key, "\"M\\u00fchle\"", "\"Mühle\"");
     assert_made(&key, "\"a\\\"\\\\\"", "\"a\\\"\\\\\"");
+    assert_made(&key, "-9007199254740991", "-9007199254740991");
+    assert_refused(&key, "9007199254740993",
+                   "must be between -9007199254740991 and 9007199254740991");
     assert_refused(&key, "1.5", "must be a whole number");
     assert_refused(&key, "\"\"", "must not be empty");
     assert_refused(&key, "\"12345678901\"", "must be at most 10 bytes of UTF-8, not 11");
@@ -161,7 +165,7 @@ static void json_that_was_never_written_is_not_read(void **state)
                                        "1e2",
                                        "\"a\"b",
                                        "\"12345678901\"",
-                                       "9007199254740994"};
+                                       "9007199254740992"};
     fb_value_t value;
     for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         if (fb_field_from_text(&items, fb_slice(lists[i]), &value))

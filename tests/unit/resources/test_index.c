@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "resources/index.h"
 
+#include "resources/bookings.h"
 #include "resources/machines.h"
 #include "resources/maintenance.h"
 #include "resources/unique.h"
@@ -245,6 +246,58 @@ static void a_parent_without_children_keeps_its_stamp(void **state)
     history_dispose(&history);
 }
 
+/* An order belongs to its machines as long as it holds their days. */
+static void put_order(fb_stage_t *stage, uint32_t id, const char *items, fb_order_state_t order,
+                      bool has_dates)
+{
+    fb_value_t values[FB_FIELDS_MAX];
+    for (unsigned f = 0; f < FB_ORDER_FIELDS; f++)
+        values[f] = (fb_value_t){.given = true, .null = true};
+    values[FB_ORDER_USER] = (fb_value_t){.text = FB_SLICE("1")};
+    values[FB_ORDER_ITEMS] = (fb_value_t){.text = fb_slice(items)};
+    values[FB_ORDER_AMOUNT] = (fb_value_t){.number = 1};
+    values[FB_ORDER_STATUS] = (fb_value_t){.text = fb_slice(fb_order_states[order])};
+    values[FB_ORDER_CREATED] = (fb_value_t){.number = NOON};
+    if (has_dates)
+        values[FB_ORDER_START] = values[FB_ORDER_END] = (fb_value_t){.number = TODAY};
+    fb_stage_put(stage, FB_ORDERS, id, values);
+}
+
+static void assert_orders(const fb_stage_t *stage, uint32_t machine, const char *expected)
+{
+    const fb_children_t *orders = fb_bookings_of(fb_stage_view(stage), machine);
+    char ids[100] = "";
+    for (uint32_t i = 0; orders != NULL && i < orders->count; i++)
+        snprintf(ids + strlen(ids), sizeof(ids) - strlen(ids), "%u ", orders->ids[i]);
+    assert_string_equal(ids, expected);
+}
+
+static void a_row_of_several_parents_is_a_child_of_each_while_it_holds_them(void **state)
+{
+    (void)state;
+    history_t history = history_create(1);
+    fb_stage_t *stage = fb_stage_begin(history_now(&history));
+    put_order(stage, 9, "[3,1]", FB_ORDER_IS_PROCESSING, true);
+    put_order(stage, 4, "[1,2]", FB_ORDER_IS_COMPLETED, true);
+    put_order(stage, 5, "[1]", FB_ORDER_IS_PENDING, true);
+    put_order(stage, 6, "[1]", FB_ORDER_IS_PROCESSING, false);
+    put_order(stage, 7, "[4294967297,4294967296]", FB_ORDER_IS_PROCESSING, true);
+    assert_orders(stage, 1, "4 9 ");
+    assert_orders(stage, 2, "4 ");
+    assert_orders(stage, 3, "9 ");
+    put_order(stage, 5, "[1]", FB_ORDER_IS_PROCESSING, true);
+    put_order(stage, 9, "[2]", FB_ORDER_IS_PROCESSING, true);
+    assert_orders(stage, 1, "4 5 ");
+    assert_orders(stage, 2, "4 9 ");
+    assert_orders(stage, 3, "");
+    put_order(stage, 4, "[1,2]", FB_ORDER_IS_CANCELLED, true);
+    assert_orders(stage, 1, "5 ");
+    assert_orders(stage, 2, "9 ");
+    assert_orders(stage, 0, "");
+    history_push(&history, &stage);
+    history_dispose(&history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +306,7 @@ int main(void)
         cmocka_unit_test(the_hash_of_a_number_depends_on_the_seed),
         cmocka_unit_test(a_type_that_nobody_has_any_more_stays_as_an_empty_set),
         cmocka_unit_test(a_parent_without_children_keeps_its_stamp),
+        cmocka_unit_test(a_row_of_several_parents_is_a_child_of_each_while_it_holds_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

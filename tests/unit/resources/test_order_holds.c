@@ -239,6 +239,42 @@ static void a_check_says_what_is_in_the_way(void **state)
         assert_check(fleet, bad[i].body, FB_INVALID, bad[i].field);
 }
 
+/* Their bits are on several pages, and come in no order. */
+static void machines_far_apart_are_looked_at_alike(void **state)
+{
+    fleet_t *fleet = *state;
+    fb_obstacle_t obstacles[20];
+    fb_change_t change = {0};
+    static const uint32_t machines[] = {8191, 3, 8192, 100000, 1, 8193};
+    fb_change_days(&change, FB_PLANE_BOOKED, 8192, TODAY, TODAY + 1, true);
+    fb_change_days(&change, FB_PLANE_BOOKED, 3, TODAY + 1, TODAY + 3, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 100000, TODAY + 2, TODAY + 2, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 8191, TODAY, TODAY, true);
+    fb_change_days(&change, FB_PLANE_MAINTENANCE, 8191 + 8192, TODAY, TODAY + 9, true);
+    fb_stage_apply(fleet->stage, &change);
+    fb_change_dispose(&change);
+    size_t count = fb_bookings_check(fleet->view, FB_SLICE("[8191,3,8192,100000,1,8193]"), TODAY,
+                                     TODAY + 2, obstacles, 20);
+    size_t found = 0;
+    for (unsigned i = 0; i < FB_COUNT(machines); i++) {
+        for (fb_day_t day = TODAY; day <= TODAY + 2; day++) {
+            bool booked = fb_snapshot_has_day(fleet->view, FB_PLANE_BOOKED, day, machines[i]);
+            bool in_maintenance =
+                fb_snapshot_has_day(fleet->view, FB_PLANE_MAINTENANCE, day, machines[i]);
+            if (!booked && !in_maintenance)
+                continue;
+            assert_true(found < count);
+            assert_int_equal(obstacles[found].machine, machines[i]);
+            assert_int_equal(obstacles[found].day, day);
+            assert_int_equal(obstacles[found].is_booked, booked);
+            assert_int_equal(obstacles[found].in_maintenance, in_maintenance);
+            assert_int_equal(obstacles[found++].order, 0);
+        }
+    }
+    assert_int_equal(count, 6);
+    assert_int_equal(found, count);
+}
+
 static void a_check_lists_a_thousand_conflicts_and_counts_them_all(void **state)
 {
     fleet_t *fleet = *state;
@@ -287,6 +323,7 @@ int main(void)
         TEST(a_machine_that_is_booked_is_not_retired),
         TEST(the_calendar_says_which_order_has_a_day),
         TEST(a_check_says_what_is_in_the_way),
+        TEST(machines_far_apart_are_looked_at_alike),
         TEST(a_check_lists_a_thousand_conflicts_and_counts_them_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

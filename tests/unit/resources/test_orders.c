@@ -17,9 +17,9 @@ static void an_order_is_pending_and_queued(void **state)
                    "\"created_at\":\"2026-11-21T12:00:00.000Z\"}],[\"queue\",\"orders\",1]]");
     assert_order(fleet->view, 1, HEAD(1, "PENDING") ",\"started_at\":null,\"completed_at\":null}");
     create(fleet, ORDER(",\"start_date\":null,\"end_date\":null,\"hold_seconds\":null"));
-    create(fleet, "{\"user_id\":\"Ann\",\"item_ids\":[9007199254740992],\"total_amount\":0}");
+    create(fleet, "{\"user_id\":\"Ann\",\"item_ids\":[9007199254740991],\"total_amount\":0}");
     assert_order(fleet->view, 3,
-                 "{\"id\":3,\"user_id\":\"Ann\",\"item_ids\":[9007199254740992],"
+                 "{\"id\":3,\"user_id\":\"Ann\",\"item_ids\":[9007199254740991],"
                  "\"total_amount\":0.00,\"status\":\"PENDING\","
                  "\"created_at\":\"2026-11-21T12:00:00.000Z\",\"started_at\":null,"
                  "\"completed_at\":null}");

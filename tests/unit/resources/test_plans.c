@@ -23,6 +23,8 @@ static void a_pair_has_the_same_id_for_ever(void **state)
     char uuid[FB_UUID_TEXT_BYTES + 1], longest[2][FB_PLAN_ID_BYTES_MAX + 1] = {0};
     fb_plan_uuid(FB_SLICE("291"), FB_SLICE("1591"), uuid);
     assert_string_equal(uuid, "2b4a84dd-0d1d-56db-ae02-6f9fb13e0dbd");
+    fb_plan_uuid(FB_SLICE("a:%b"), FB_SLICE("c:%d"), uuid);
+    assert_string_equal(uuid, "49ebe317-2499-51bf-86ae-023f9a280fec"); /* a%3A%25b:c:%d */
     memset(longest[0], 'a', FB_PLAN_ID_BYTES_MAX);
     memset(longest[1], 'b', FB_PLAN_ID_BYTES_MAX);
     fb_plan_uuid(fb_slice(longest[0]), fb_slice(longest[1]), uuid);
