@@ -15,6 +15,10 @@
  *     stream counts as running until it is written.
  *   - Loss: a graceful shutdown closes a connection on which nothing runs, and cuts off up to 80
  *     kB of the last answer. Closed by the same count.
+ *   - Abort: a write that fails closes a connection that still counts as open. The streams that
+ *     are closed with it make room for requests that wait; these are begun and answered, and the
+ *     write that this asks for fails an assertion of close_connection_now. Here the connection
+ *     counts as closing from the first of its streams on.
  * h2o_http2_stream_reset:
  *   - CVE-2023-44487, CVE-2025-8671: a reset stream does not count as concurrent, so a client
  *     begins as many requests as it can send. Here all resets of a connection are counted,
@@ -405,8 +409,18 @@ void h2o_http2_stream_reset(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
     library.stream_reset(conn, stream);
 }
 
+/* Is the connection being closed because its write has failed? Only then is the write over and its
+ * buffer still there. */
+static bool is_write_failed(const h2o_http2_conn_t *conn)
+{
+    return conn->_write.buf_in_flight != NULL && conn->sock != NULL &&
+           conn->sock->_cb.write == NULL;
+}
+
 void h2o_http2_stream_close(h2o_http2_conn_t *conn, h2o_http2_stream_t *stream)
 {
+    if (is_write_failed(conn))
+        conn->state = H2O_HTTP2_CONN_STATE_IS_CLOSING;
     if (stream->push.promise_sent && !h2o_http2_stream_is_push(stream->stream_id))
         conn->num_streams.push.half_closed--;
     library.stream_close(conn, stream);

@@ -217,8 +217,11 @@ def test_leaving_the_memory_is_no_event(past):
         eventually(lambda: not any(api.read("/metrics")[f"{state}_count"]
                                    for state in ("pending", "processing")))
     with Api(past.port) as api, Stream(past.port, "/v1/stream?topics=order") as stream:
+        stream.begin()
         before = scrape(past).value("fleetbit_orders_archived_total")
         orders = [api.new_order()["id"] for _ in range(5)]
+        for order in orders:
+            api.until_order(order, "COMPLETED")
         eventually(lambda: scrape(past).value("fleetbit_orders_archived_total") > before)
         last = api.new_order()["id"]
         states, seen = [], None

@@ -74,7 +74,7 @@ def state_pages(server, query):
 def check_status_types(status):
     assert list(status) == ["version", "instance", "pid", "uptime_s", "ready", "draining", "fleet",
                             "epoch", "revision", "chain", "today", "checksum", "redis", "writer",
-                            "coherence", "log", "queues", "clients", "loops"], status
+                            "coherence", "log", "queues", "orders", "clients", "loops"], status
     assert re.fullmatch(r"[0-9a-f]{8}", status["instance"]), status
     assert re.fullmatch(r"[0-9a-f]{8}", status["epoch"]), status
     assert re.fullmatch(r"[0-9a-f]{32}", status["chain"]), status
@@ -89,9 +89,10 @@ def check_status_types(status):
     assert all(type(n) is int and n >= 0 for n in status["writer"].values()), status
     assert set(status["log"]) == {"lag_revisions", "compared_age_ms"}, status
     assert list(status["queues"]) == ["writer", "readers", "parked"], status
+    assert list(status["orders"]) == ["pending", "processing", "in_hand", "queue"], status
     assert list(status["clients"]) == ["connections", "streams"], status
     assert status["clients"]["connections"] >= 1, status
-    for group in ("log", "queues", "clients"):
+    for group in ("log", "queues", "orders", "clients"):
         assert all(type(n) is int and n >= 0 for n in status[group].values()), status
 
 

@@ -102,6 +102,44 @@ static void requests_that_wait_for_a_last_write_do_not_abort(void **state)
     wire_assert_answered(fd, 5);
 }
 
+static sem_t request_has_come, client_is_gone;
+
+static void answer_nobody(fixture_t *fixture, h2o_req_t *req)
+{
+    (void)fixture;
+    sem_post(&request_has_come);
+    while (sem_wait(&client_is_gone) != 0)
+        continue;
+    fixture_answer(req, 20, H2O_SEND_STATE_FINAL, NULL);
+}
+
+/* Cause: a write that fails closes the streams of a connection that still counts as open, and each
+ * one that goes begins a request that waits for it. */
+static void requests_that_wait_for_a_write_that_fails_do_not_abort(void **state)
+{
+    fixture_t *fixture = *state;
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC}; /* to be connected to it is a reset */
+    uint8_t block[160], both[320];
+    assert_int_equal(sem_init(&request_has_come, 0, 0), 0);
+    assert_int_equal(sem_init(&client_is_gone, 0, 0), 0);
+    fixture->on_hold = answer_nobody;
+    fixture->config.http2.max_concurrent_requests_per_connection = 1;
+    fixture_start(fixture);
+    int fd = open_http2(fixture, FIXTURE_BODY);
+    size_t len = wire_put(both, HEADERS, END_STREAM | END_HEADERS, 1, block,
+                          wire_put_block(block, "GET", "/hold"));
+    len += wire_put(both + len, HEADERS, END_STREAM | END_HEADERS, 3, block,
+                    wire_put_block(block, "GET", "/"));
+    wire_write(fd, both, len);
+    while (sem_wait(&request_has_come) != 0)
+        continue;
+    assert_int_equal(connect(fd, &nobody, sizeof(nobody)), 0);
+    sem_post(&client_is_gone);
+    wire_assert_answered(open_http2(fixture, FIXTURE_BODY), 1);
+    sem_destroy(&request_has_come);
+    sem_destroy(&client_is_gone);
+}
+
 static void nothing(fixture_t *fixture)
 {
     (void)fixture;
@@ -427,6 +465,7 @@ int main(void)
         ATTACK(settings_that_open_windows_during_the_last_write_do_not_abort),
         ATTACK(a_window_that_opens_after_a_reset_does_not_abort),
         ATTACK(requests_that_wait_for_a_last_write_do_not_abort),
+        ATTACK(requests_that_wait_for_a_write_that_fails_do_not_abort),
         ATTACK(a_continuation_after_goaway_does_not_hang_the_loop),
         ATTACK(an_answer_is_whole_although_the_server_shuts_down),
         ATTACK(rapid_resets_close_the_connection),
