@@ -236,7 +236,8 @@ def test_leaving_the_memory_is_no_event(past):
 
 
 def test_a_stream_that_resumes_in_the_log_has_the_same_events(make_server):
-    """What is queued and what leaves the memory is in the log, too, and is no event there either."""
+    """What is queued and what leaves the memory is in the log, too, and is no event there either.
+    """
     server = make_server(env=settings(recent=0, processing_time="1ms")).start()
     seen = []
     with Api(server.port) as api, Stream(server.port, "/v1/stream?topics=order") as stream:
