@@ -86,7 +86,7 @@ static fb_code_t check_required(const fb_value_t *values, const fb_field_t *fiel
 {
     for (unsigned f = 0; f < count; f++) {
         if ((fields[f].flags & FB_REQUIRED) && !values[f].given)
-            fb_fail_field(error, FB_INVALID, fb_slice(fields[f].name), "is required");
+            fb_fail_field(error, FB_INVALID, fb_slice(fields[f].name), FB_ARGS_REQUIRED);
     }
     return error->code;
 }
@@ -231,6 +231,7 @@ fb_code_t fb_args_item(const fb_args_t *args, unsigned index, fb_args_t *item, f
     fb_assert(index < items->count);
     memcpy(item->ids, args->ids, sizeof(item->ids));
     item->id_count = args->id_count;
+    item->family = args->family;
     item->now = args->now;
     if (!items->is_wrong[index]) {
         memcpy(item->values, items->values + (size_t)index * items->field_count, bytes);

@@ -5,6 +5,9 @@
 
 #define FB_PATH_IDS_MAX 2
 
+/* What is said of a field that was not given, though it must be. */
+#define FB_ARGS_REQUIRED "is required"
+
 #define FB_ITEMS_MAX 1000
 
 /* What FB_BODY_EACH reads: an array of objects, each by the same table. What is wrong with one is
@@ -21,6 +24,7 @@ typedef struct {
 typedef struct {
     uint32_t ids[FB_PATH_IDS_MAX]; /* the {id}s of the path */
     unsigned id_count;
+    unsigned family;                  /* that the route leads to */
     fb_value_t values[FB_FIELDS_MAX]; /* of the query, or of the body, in the order of its table */
     fb_items_t items;                 /* of a body with FB_BODY_EACH, which has no values */
     fb_instant_t now;                 /* commands: when the writer took it; views: 0 */

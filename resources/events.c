@@ -44,7 +44,31 @@ fb_event_mark_t fb_event_mark(const fb_event_t *event)
     return (fb_event_mark_t){event->revision, place};
 }
 
-/* Is this row in the event's text? */
+static bool is_too_large(const fb_resource_t *resource, const fb_row_t *row)
+{
+    return fb_row_json_head(row, resource->field_count).len +
+               fb_row_json_tail(row, resource->field_count).len >
+           FB_EVENT_ROW_BYTES_MAX;
+}
+
+/* In the place of a row: what is to be said of it. */
+static void put_remark(const fb_resource_t *resource, uint32_t id, const char *remark,
+                       fb_buffer_t *text)
+{
+    fb_buffer_printf(text, "{\"%s\":%u,\"%s\":true}", fb_resource_id_name(resource), id, remark);
+}
+
+/* Is this what the event says? */
+static bool says_too_large(const fb_event_t *event, fb_slice_t data)
+{
+    fb_buffer_t remark = {0};
+    put_remark(fb_registry_resource(event->family), event->id, "too_large", &remark);
+    bool it_does = fb_slice_equal(fb_buffer_slice(&remark), data);
+    fb_buffer_dispose(&remark);
+    return it_does;
+}
+
+/* Is this row in the event's text, or the remark that stands for it? */
 static bool shows(const fb_event_t *event, const fb_row_t *row)
 {
     const fb_resource_t *resource = fb_registry_resource(event->family);
@@ -54,6 +78,8 @@ static bool shows(const fb_event_t *event, const fb_row_t *row)
     fb_assert(memcmp(data, "data: ", 6) == 0);
     data += 6;
     const char *end = rawmemchr(data, '\n');
+    if (is_too_large(resource, row))
+        return says_too_large(event, (fb_slice_t){data, (size_t)(end - data)});
     return head.len + tail.len <= (size_t)(end - data) && memcmp(data, head.at, head.len) == 0 &&
            memcmp(end - tail.len, tail.at, tail.len) == 0;
 }
@@ -134,10 +160,12 @@ void fb_event_put_row(const fb_snapshot_t *snapshot, unsigned family, uint32_t i
     fb_buffer_put_literal(text, "event: ");
     fb_buffer_put_text(text, resource->topic);
     fb_buffer_put_literal(text, "\ndata: ");
-    if (row != NULL)
-        fb_put_row(snapshot, family, row, text);
+    if (row == NULL)
+        put_remark(resource, id, "deleted", text);
+    else if (is_too_large(resource, row))
+        put_remark(resource, id, "too_large", text);
     else
-        fb_buffer_printf(text, "{\"%s\":%u,\"deleted\":true}", fb_resource_id_name(resource), id);
+        fb_put_row(snapshot, family, row, text);
     fb_buffer_printf(text, "\nid: %s.%llu.%u\n\n", epoch, (unsigned long long)revision, place);
 }
 

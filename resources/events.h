@@ -18,6 +18,12 @@
 #define FB_EVENTS_MAX       65536
 #define FB_EVENTS_BYTES_MAX ((size_t)16 << 20)
 
+/* A row whose JSON is longer is not shown by its events: {"id":7,"too_large":true} says that it is
+ * to be read. So no thing takes the place of all others in the journal, nor in what a client is
+ * sent.
+ */
+#define FB_EVENT_ROW_BYTES_MAX ((size_t)64 << 10)
+
 typedef struct fb_snapshot fb_snapshot_t;
 
 /* One of them, in a block of the snapshot. */

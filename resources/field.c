@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/json_raw.h"
 
 int fb_field_find(const fb_field_t *fields, unsigned count, fb_slice_t name)
 {
@@ -238,18 +239,55 @@ static fb_code_t read_key(const fb_field_t *field, const json_t *json, fb_buffer
     return code;
 }
 
+/* Of 0.1 that is 0.1, and not the 17 digits of its nearest double. */
+static void read_decimal(const json_t *json, fb_buffer_t *text)
+{
+    char digits[32];
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof(digits), "%.*g", precision, json_number_value(json));
+        if (strtod(digits, NULL) == json_number_value(json))
+            break;
+    }
+    fb_buffer_put_text(text, digits);
+}
+
 static fb_code_t read_json(const fb_field_t *field, const json_t *json, json_t **made,
                            fb_value_t *value, fb_error_t *error)
 {
     fb_buffer_t text = {0};
-    fb_code_t code = field->kind == FB_KIND_NUMBERS ? read_numbers(field, json, &text, error)
-                                                    : read_key(field, json, &text, error);
+    fb_code_t code = FB_OK;
+    if (field->kind == FB_KIND_DECIMAL)
+        read_decimal(json, &text);
+    else
+        code = field->kind == FB_KIND_NUMBERS ? read_numbers(field, json, &text, error)
+                                              : read_key(field, json, &text, error);
     if (code == FB_OK) {
         *made = json_stringn_nocheck(text.at, text.len);
         value->text = (fb_slice_t){json_string_value(*made), json_string_length(*made)};
     }
     fb_buffer_dispose(&text);
     return code;
+}
+
+static bool others_from_text(fb_slice_t text)
+{
+    fb_error_t error;
+    error.code = FB_OK;
+    bool has_others = text.len > 0 && (text.at[0] == '{' || text.at[0] == '[');
+    return has_others && fb_json_raw_check(text, &error) == FB_OK;
+}
+
+/* Is it what read_decimal has written? */
+static bool decimal_from_text(fb_slice_t text)
+{
+    fb_buffer_t again = {0};
+    json_t *json = json_loadb(text.at, text.len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, NULL);
+    if (json_is_number(json))
+        read_decimal(json, &again);
+    bool is_it = json_is_number(json) && fb_slice_equal(fb_buffer_slice(&again), text);
+    fb_buffer_dispose(&again);
+    json_decref(json);
+    return is_it;
 }
 
 /* Is it what read_numbers has written? */
@@ -306,6 +344,10 @@ static const char *kind_expected(fb_kind_t kind)
         return "an array of numbers";
     case FB_KIND_KEY:
         return "a whole number or a string";
+    case FB_KIND_DECIMAL:
+        return "a number";
+    case FB_KIND_JSON:
+        return "an array or an object";
     }
     fb_assert(false);
 }
@@ -338,7 +380,8 @@ fb_code_t fb_field_from_json(const fb_field_t *field, const json_t *json, json_t
         return read_date(field, text, FB_INVALID, value, error);
     bool is_key = json_is_string(json) || json_is_number(json);
     if ((json_is_array(json) && field->kind == FB_KIND_NUMBERS) ||
-        (is_key && field->kind == FB_KIND_KEY))
+        (is_key && field->kind == FB_KIND_KEY) ||
+        (json_is_number(json) && field->kind == FB_KIND_DECIMAL))
         return read_json(field, json, made, value, error);
     return fb_fail_field(error, FB_INVALID, name_of(field), "must be %s",
                          kind_expected(field->kind));
@@ -386,6 +429,8 @@ fb_code_t fb_field_from_query(const fb_field_t *field, fb_slice_t text, fb_value
     case FB_KIND_MONEY:
     case FB_KIND_NUMBERS:
     case FB_KIND_KEY:
+    case FB_KIND_DECIMAL:
+    case FB_KIND_JSON:
         fb_assert(false);
     }
     return fb_fail_field(error, FB_MALFORMED, name_of(field), "must be %s",
@@ -405,6 +450,8 @@ void fb_field_put_text(const fb_field_t *field, const fb_value_t *value, fb_buff
     case FB_KIND_TEXT:
     case FB_KIND_NUMBERS:
     case FB_KIND_KEY:
+    case FB_KIND_DECIMAL:
+    case FB_KIND_JSON:
         fb_buffer_put_slice(buffer, value->text);
         break;
     case FB_KIND_DATE:
@@ -463,6 +510,10 @@ bool fb_field_from_text(const fb_field_t *field, fb_slice_t text, fb_value_t *va
         return numbers_from_text(field, text);
     case FB_KIND_KEY:
         return key_from_text(field, text);
+    case FB_KIND_DECIMAL:
+        return decimal_from_text(text);
+    case FB_KIND_JSON:
+        return others_from_text(text);
     }
     return false;
 }
@@ -490,6 +541,8 @@ void fb_field_put_json(const fb_field_t *field, const fb_value_t *value, fb_buff
     case FB_KIND_MONEY:
     case FB_KIND_NUMBERS:
     case FB_KIND_KEY:
+    case FB_KIND_DECIMAL:
+    case FB_KIND_JSON:
         fb_field_put_text(field, value, buffer);
         break;
     }

@@ -22,6 +22,10 @@ typedef enum {
                         kept as its JSON, "[7,9]" */
     FB_KIND_KEY,     /* JSON: a whole number or a string, by which others know a thing; kept as its
                         JSON, so that it is shown as it was given */
+    FB_KIND_DECIMAL, /* JSON: a number; kept as its JSON, the shortest that reads as the same double
+                      */
+    FB_KIND_JSON,    /* an array or an object; kept as its JSON, as it was written. Only
+                        `read_body` of a resource reads it. */
 } fb_kind_t;
 
 #define FB_NUMBERS_MAX 1000
@@ -58,18 +62,19 @@ typedef struct {
     bool given; /* the request named it */
     bool null;
     int64_t number;  /* all kinds but texts */
-    fb_slice_t text; /* FB_KIND_TEXT; the JSON of FB_KIND_NUMBERS and FB_KIND_KEY */
+    fb_slice_t text; /* FB_KIND_TEXT, or the JSON that is kept */
 } fb_value_t;
 
+/* Is its value a text that is JSON, and shown as it is? */
+static inline bool fb_kind_is_json(fb_kind_t kind)
+{
+    return kind == FB_KIND_NUMBERS || kind == FB_KIND_KEY || kind == FB_KIND_DECIMAL ||
+           kind == FB_KIND_JSON;
+}
 /* Is the value a text, and not a number? */
 static inline bool fb_kind_is_text(fb_kind_t kind)
 {
-    return kind == FB_KIND_TEXT || kind == FB_KIND_NUMBERS || kind == FB_KIND_KEY;
-}
-/* Is that text JSON, which is shown as it is? */
-static inline bool fb_kind_is_json(fb_kind_t kind)
-{
-    return kind == FB_KIND_NUMBERS || kind == FB_KIND_KEY;
+    return kind == FB_KIND_TEXT || fb_kind_is_json(kind);
 }
 
 /* Takes the next number off the JSON of FB_KIND_NUMBERS; false at its end. `rest` is the whole text

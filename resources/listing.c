@@ -28,7 +28,8 @@ fb_code_t fb_require_row(const fb_snapshot_t *snapshot, unsigned family, uint32_
                    id);
 }
 
-/* The rows of ascending ids: the leaves of the table are looked up once in 64 ids. */
+/* The rows of ascending ids, as far as they have room: the leaves of the table are looked up once
+ * in 64 ids. */
 static void find_rows(const fb_table_t *rows, unsigned field_count, const uint32_t *ids,
                       fb_page_t *page)
 {
@@ -38,8 +39,14 @@ static void find_rows(const fb_table_t *rows, unsigned field_count, const uint32
             leaf = fb_table_leaf(rows, ids[i]);
         fb_assert(leaf != NULL && leaf[ids[i] % FB_TABLE_LEAF_KEYS] != NULL);
         page->rows[i] = leaf[ids[i] % FB_TABLE_LEAF_KEYS];
-        page->bytes += fb_row_json_head(page->rows[i], field_count).len +
+        size_t bytes = fb_row_json_head(page->rows[i], field_count).len +
                        fb_row_json_tail(page->rows[i], field_count).len + COMPUTED_BYTES;
+        if (i > 0 && page->bytes + bytes > FB_PAGE_BYTES_MAX) {
+            page->more = true;
+            page->row_count = i;
+            return;
+        }
+        page->bytes += bytes;
     }
 }
 

@@ -14,7 +14,8 @@ fb_code_t fb_require_row(const fb_snapshot_t *snapshot, unsigned family, uint32_
                          const fb_row_t **row, fb_error_t *error);
 
 /* A page of a list: the rows, found but not written yet. */
-#define FB_PAGE_ROWS_MAX 1000
+#define FB_PAGE_ROWS_MAX  1000
+#define FB_PAGE_BYTES_MAX ((size_t)16 << 20) /* of rows, or one row that is larger */
 
 typedef struct {
     unsigned family;
@@ -28,7 +29,8 @@ typedef struct {
 } fb_page_t;
 
 /* Finds the page, of the rows that pass the filter, which the arguments of `view` ask for (its
- * `limit` and `cursor`). The page borrows the arguments. */
+ * `limit` and `cursor`), and that FB_PAGE_BYTES_MAX has room for. The page borrows the arguments.
+ */
 fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
                        const fb_bitmap_filter_t *filter, const fb_view_t *view,
                        const fb_args_t *args, bool counted, fb_page_t *page, fb_error_t *error);

@@ -5,6 +5,8 @@
 
 #include "base/assert.h"
 
+#define OWN_PATH_BYTES_MAX 512
+
 static const fb_resource_t *const resources[] = {
     [FB_MACHINES] = &fb_machines,
     [FB_MAINTENANCE] = &fb_maintenance,
@@ -13,6 +15,8 @@ static const fb_resource_t *const resources[] = {
     [FB_ORDERS] = &fb_orders,
     [FB_ORDER_TOTALS] = &fb_order_totals,
     [FB_IDEMPOTENCY] = &fb_idempotency,
+    [FB_FACTORIES] = &fb_factories,
+    [FB_SPROCKETS] = &fb_sprockets,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");
@@ -107,6 +111,34 @@ static bool match_resource(const fb_resource_t *resource, fb_slice_t method, fb_
     return false;
 }
 
+/* Does the path begin with these segments? */
+static bool begins_with(fb_slice_t path, const char *segments)
+{
+    size_t len = segments != NULL ? strlen(segments) : 0;
+    return len > 0 && path.len >= len && memcmp(path.at, segments, len) == 0 &&
+           (path.len == len || path.at[len] == '/' || path.at[len] == '?');
+}
+
+const fb_resource_t *fb_registry_owner(fb_slice_t target)
+{
+    for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
+        if (begins_with(target, resources[i]->path) || begins_with(target, resources[i]->alias))
+            return resources[i];
+    }
+    return NULL;
+}
+
+/* The path of a thing that has another name, under its own. */
+static fb_slice_t own_path(const fb_resource_t *resource, fb_slice_t path, char *text)
+{
+    if (!begins_with(path, resource->alias) || path.len > OWN_PATH_BYTES_MAX / 2)
+        return path;
+    size_t len = strlen(resource->alias);
+    int made = snprintf(text, OWN_PATH_BYTES_MAX, "%s%.*s", resource->path, (int)(path.len - len),
+                        path.at + len);
+    return (fb_slice_t){text, (size_t)made};
+}
+
 static void allow(fb_route_t *route, const char *method)
 {
     size_t len = strlen(route->allow);
@@ -137,26 +169,48 @@ static void allow_resource(const fb_resource_t *resource, fb_slice_t path, fb_ro
 fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *route,
                             fb_error_t *error)
 {
+    char text[OWN_PATH_BYTES_MAX];
     *route = (fb_route_t){0};
     for (unsigned i = 0; i < FB_FAMILY_COUNT; i++) {
-        if (match_resource(resources[i], method, path, route))
+        route->family = i;
+        if (match_resource(resources[i], method, own_path(resources[i], path, text), route))
             return FB_OK;
     }
     for (unsigned i = 0; i < FB_FAMILY_COUNT; i++)
-        allow_resource(resources[i], path, route);
+        allow_resource(resources[i], own_path(resources[i], path, text), route);
     int shown = path.len > 200 ? 200 : (int)path.len;
     if (route->allow[0] == '\0')
         return fb_fail(error, FB_NOT_FOUND, "there is nothing at %.*s", shown, path.at);
     return fb_fail(error, FB_METHOD_NOT_ALLOWED, "%.*s takes %s", shown, path.at, route->allow);
 }
 
+void fb_registry_begin_args(const fb_route_t *route, fb_args_t *args)
+{
+    args->family = route->family;
+    memcpy(args->ids, route->ids, sizeof(args->ids));
+    args->id_count = route->id_count;
+}
+
 fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
                                 fb_error_t *error)
 {
     const fb_view_t *view = route->view;
-    memcpy(args->ids, route->ids, sizeof(args->ids));
-    args->id_count = route->id_count;
+    fb_registry_begin_args(route, args);
     return fb_args_read_query(args, view->query, view->query_count, query, error);
+}
+
+fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_args_t *args,
+                                fb_error_t *error)
+{
+    const fb_resource_t *resource = route->resource;
+    const fb_command_t *command = route->command;
+    if (command == NULL)
+        return fb_args_read_body(args, route->view->query, route->view->query_count, NULL, 0,
+                                 FB_BODY_NEW, body, error);
+    if (resource->read_body != NULL)
+        return resource->read_body(args, body, error);
+    return fb_args_read_body(args, command->body, command->body_count, resource->computed,
+                             resource->computed_count, command->body_mode, body, error);
 }
 
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)

@@ -68,7 +68,14 @@ typedef struct fb_archive fb_archive_t; /* resources/archive.h */
 
 /* One family of things, all of it: the last lines of its file. */
 typedef struct {
-    const char *name;     /* label of the metrics */
+    const char *name;         /* label of the metrics */
+    const char *noun;         /* for clients of systems that this one took the place of, who read a
+                                 `message`: "Sprocket created", "Sprocket not found"; NULL: none */
+    const char *path, *alias; /* what its paths begin with, and what else may stand there. With a
+                                 noun, an alias or body_bytes the first is required; NULL: none */
+    /* Reads the bodies of its commands, where tables cannot say what they are; NULL: they can. */
+    fb_code_t (*read_body)(fb_args_t *args, fb_slice_t body, fb_error_t *error);
+    size_t body_bytes;    /* of a body, at most, where limits.body_bytes is less; 0: never */
     const char *row_name; /* of a row's key in Redis, fb:{f}:machine:42; the set of the ids
                              that exist has a name made of it (base/set_name.h). NULL: no rows */
     const char *id_name;  /* of the id in the JSON; NULL: "id" */

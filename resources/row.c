@@ -2,6 +2,7 @@
 #include "resources/row.h"
 
 #include "base/assert.h"
+#include "base/json_raw.h"
 
 #define COPY_MARK      '\\' /* no JSON value begins with it */
 #define COPY_BYTES     (1 + sizeof(uint32_t))
@@ -48,17 +49,10 @@ static fb_slice_t text_at(const char *at)
     return (fb_slice_t){at + 1, (size_t)(end - at - 1)};
 }
 
-/* A string ends at the first quote that is not escaped, an array at its bracket. */
+/* Of a value that is JSON itself. */
 static fb_slice_t json_at(const char *at)
 {
-    const char *end = at + 1;
-    if (*at == '[')
-        return (fb_slice_t){at, (size_t)((const char *)rawmemchr(at, ']') + 1 - at)};
-    if (*at != '"')
-        return plain_text(at);
-    while (*end != '"')
-        end += *end == '\\' ? 2 : 1;
-    return (fb_slice_t){at, (size_t)(end + 1 - at)};
+    return (fb_slice_t){at, (size_t)(fb_json_raw_end(at) - at)};
 }
 
 static int two_digits(const char *at)
@@ -88,6 +82,8 @@ fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned 
         break;
     case FB_KIND_NUMBERS:
     case FB_KIND_KEY:
+    case FB_KIND_DECIMAL:
+    case FB_KIND_JSON:
         value.text = json_at(at);
         break;
     case FB_KIND_BOOLEAN:

@@ -86,7 +86,7 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
     const fb_view_t *view = write->command->match;
     if (view == NULL)
         return fb_fail(error, FB_PRECONDITION_FAILED, "there is nothing to read at this path");
-    fb_args_t args = {.id_count = write->args.id_count};
+    fb_args_t args = {.family = write->args.family, .id_count = write->args.id_count};
     memcpy(args.ids, write->args.ids, sizeof(args.ids));
     fb_code_t code = view->render(snapshot, &args, &body, error);
     if (code == FB_OK) {
@@ -101,13 +101,30 @@ static fb_code_t check_if_match(const fb_snapshot_t *snapshot, const fb_write_t 
     return code;
 }
 
+/* For clients of systems that this one took the place of: {"message": "Sprocket created", "id": 7,
+ * "sprocket": {...}}. */
+static void put_message(fb_write_t *write, uint32_t id)
+{
+    const fb_resource_t *resource = fb_registry_resource(write->args.family);
+    fb_buffer_t body = {0};
+    if (resource->noun == NULL)
+        return;
+    fb_buffer_printf(&body, "{\"message\":\"%s %s\",\"id\":%u,\"%s\":", resource->noun,
+                     write->command->answer == FB_ANSWER_CREATED ? "created" : "updated", id,
+                     resource->row_name);
+    fb_buffer_put_slice(&body, fb_buffer_slice(&write->body));
+    fb_buffer_put_char(&body, '}');
+    fb_buffer_dispose(&write->body);
+    write->body = body;
+}
+
 /* Renders what the write leaves behind, as the stage shows it now. What a repeated one has left may
  * have gone since; of what is in Redis alone, only the id is said. */
 static fb_code_t render_answer(const fb_snapshot_t *snapshot, fb_write_t *write,
                                const uint32_t *ids)
 {
     const fb_command_t *command = write->command;
-    fb_args_t args = {.id_count = FB_PATH_IDS_MAX};
+    fb_args_t args = {.family = write->args.family, .id_count = FB_PATH_IDS_MAX};
     memcpy(args.ids, ids, sizeof(args.ids));
     memcpy(write->ids, ids, sizeof(write->ids));
     write->position = snapshot->position;
@@ -122,6 +139,7 @@ static fb_code_t render_answer(const fb_snapshot_t *snapshot, fb_write_t *write,
         fb_buffer_printf(&write->body, "{\"id\":%u}", ids[0]);
     else
         return (write->error = error).code;
+    put_message(write, ids[0]);
     if (command->answer == FB_ANSWER_CREATED || command->answer == FB_ANSWER_ACCEPTED)
         fb_registry_put_path(&write->location, command->shows->path, ids);
     return FB_OK;
@@ -225,9 +243,9 @@ static void put_failure(const fb_write_t *write, const fb_args_t *item, const fb
 }
 
 static void put_success(const fb_snapshot_t *snapshot, const fb_command_t *command,
-                        const fb_plan_t *plan, fb_buffer_t *body)
+                        const fb_args_t *item, const fb_plan_t *plan, fb_buffer_t *body)
 {
-    fb_args_t shown = {.id_count = FB_PATH_IDS_MAX};
+    fb_args_t shown = {.family = item->family, .id_count = FB_PATH_IDS_MAX};
     fb_error_t error;
     error.code = FB_OK;
     memcpy(shown.ids, plan->ids, sizeof(shown.ids));
@@ -274,7 +292,7 @@ static void plan_items(fb_batch_t *batch, uint32_t author, fb_write_t *write)
             begun = true;
             add_part(batch, &plan.change);
         }
-        put_success(snapshot, write->command, &plan, &write->body);
+        put_success(snapshot, write->command, &item, &plan, &write->body);
     }
     fb_buffer_put_literal(&write->body, "]}");
     if (begun) {

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "resources/registry.h"
 #include "server/archive.h"
+#include "server/bodies.h"
 #include "server/health.h"
 #include "server/history.h"
 #include "server/stream.h"
@@ -17,6 +18,7 @@ typedef struct {
     fb_write_t write;
     fb_exchange_t exchange; /* `req` is NULL once the client has left */
     fb_conn_t *conn;
+    size_t kept; /* fb_bodies_wait */
 } pending_t;
 
 static fb_slice_t slice_of(h2o_iovec_t bytes)
@@ -76,33 +78,26 @@ static fb_code_t check_media_type(const h2o_req_t *req, bool merge_patch, fb_err
                          (int)(type.len < 100 ? type.len : 100), type.base);
 }
 
-/* What a request with a body is asked with: the {id}s of its path, no query, and the body by its
- * table (NULL: it has none). */
-typedef struct {
-    const fb_field_t *fields;
-    unsigned count;
-    fb_body_mode_t mode;
-} body_table_t;
-
-static fb_code_t read_body(const h2o_req_t *req, size_t body_bytes_max, const fb_route_t *route,
-                           const body_table_t *table, fb_args_t *args, fb_error_t *error)
+/* What a request with a body is asked with: the {id}s of its path, no query, and the body. */
+static fb_code_t read_body(const h2o_req_t *req, const fb_server_t *server, const fb_route_t *route,
+                           fb_args_t *args, fb_error_t *error)
 {
-    memcpy(args->ids, route->ids, sizeof(args->ids));
-    args->id_count = route->id_count;
+    const fb_command_t *command = route->command;
+    bool merges = command != NULL && command->body_mode == FB_BODY_MERGE;
+    size_t body_bytes_max = fb_bodies_max(route->resource, server->body_bytes_max);
+    fb_registry_begin_args(route, args);
     if (req->entity.len > body_bytes_max)
         return fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes, this one %zu",
                        body_bytes_max, req->entity.len);
     fb_code_t code = fb_args_read_query(args, NULL, 0, query_of(req), error);
-    if (code != FB_OK || table->fields == NULL)
+    if (code != FB_OK || (command != NULL && command->body == NULL))
         return code;
-    code = check_media_type(req, table->mode == FB_BODY_MERGE, error);
+    code = check_media_type(req, merges, error);
     if (code == FB_OK)
         code = check_coding(req, error);
     if (code != FB_OK)
         return code;
-    const fb_resource_t *resource = route->resource;
-    return fb_args_read_body(args, table->fields, table->count, resource->computed,
-                             resource->computed_count, table->mode, slice_of(req->entity), error);
+    return fb_registry_read_body(route, slice_of(req->entity), args, error);
 }
 
 /* --- reads ------------------------------------------------------------------------------- */
@@ -145,12 +140,10 @@ static void answer_posted(fb_exchange_t *exchange, const fb_route_t *route)
 {
     const fb_view_t *view = route->view;
     fb_loop_t *loop = exchange->loop;
-    const body_table_t table = {view->query, view->query_count, FB_BODY_NEW};
     fb_args_t args = {0};
     fb_buffer_t body = {0};
     fb_error_t error = {0};
-    fb_code_t code =
-        read_body(exchange->req, loop->server->body_bytes_max, route, &table, &args, &error);
+    fb_code_t code = read_body(exchange->req, loop->server, route, &args, &error);
     if (code == FB_OK)
         code = view->render(loop->snapshot, &args, &body, &error);
     fb_args_dispose(&args);
@@ -185,6 +178,7 @@ static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
 static void free_pending(pending_t *pending)
 {
     fb_write_dispose(&pending->write);
+    fb_bodies_leave(pending->kept);
     free(pending);
 }
 
@@ -286,10 +280,9 @@ static void answer_command(fb_exchange_t *exchange, const fb_route_t *route)
     pending->message = (h2o_multithread_message_t){{NULL, NULL}};
     fb_write_init(&pending->write, route->command);
     pending->write.on_done = on_write_done;
-    const fb_command_t *command = route->command;
-    const body_table_t table = {command->body, command->body_count, command->body_mode};
-    size_t body_bytes_max = exchange->loop->server->body_bytes_max;
-    if (read_body(req, body_bytes_max, route, &table, &pending->write.args, &error) != FB_OK ||
+    const fb_server_t *server = exchange->loop->server;
+    if (fb_bodies_wait(req->entity.len, server->body_bytes_max, &pending->kept, &error) != FB_OK ||
+        read_body(req, server, route, &pending->write.args, &error) != FB_OK ||
         read_key(req, route, &pending->write, &error) != FB_OK) {
         free_pending(pending);
         fb_reply_problem(exchange, &error, NULL);

@@ -42,7 +42,8 @@
  *     reads unparsed, in memory and then in temporary files. Here it stops to read.
  * h2o_http2_decode_data_payload:
  *   - Growth: max_request_entity_size bounds one body, of which a connection can send 100 at a
- *     time. Here all of a connection together are bounded, and a stream beyond that is refused.
+ *     time. Here all of a connection together are bounded, and a stream beyond that is refused; but
+ *     for the large ones of server/bodies.h, which has a bound for all connections.
  * h2o_hpack_parse_headers:
  *   - Growth: only the block is bounded, at 417,792 bytes. Each byte of it can be a field, which
  *     takes some 130 bytes for as long as the stream lives. Here fields and bytes are bounded.
@@ -73,6 +74,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "server/bodies.h"
 #include "server/library.h"
 
 static struct {
@@ -270,12 +272,21 @@ ssize_t h2o_http2_decode_frame(h2o_http2_frame_t *frame, const uint8_t *src, siz
     return judge_frame(parsed, frame, frame_len, err_desc);
 }
 
-static size_t body_bytes(const h2o_http2_conn_t *conn)
+/* Is its body one of those that were admitted by themselves, and that server/bodies.h counts? */
+static bool is_large(const h2o_http2_stream_t *stream, size_t usual)
+{
+    return stream->_expected_content_length != SIZE_MAX && stream->_expected_content_length > usual;
+}
+
+static size_t body_bytes(const h2o_http2_conn_t *conn, size_t usual)
 {
     size_t bytes = 0;
     for (khiter_t i = 0; i != kh_end(conn->streams); i++) {
-        if (kh_exist(conn->streams, i) && kh_val(conn->streams, i)->_req_body != NULL)
-            bytes += kh_val(conn->streams, i)->_req_body->size;
+        if (!kh_exist(conn->streams, i))
+            continue;
+        const h2o_http2_stream_t *stream = kh_val(conn->streams, i);
+        if (stream->_req_body != NULL && !is_large(stream, usual))
+            bytes += stream->_req_body->size;
     }
     return bytes;
 }
@@ -286,9 +297,16 @@ int h2o_http2_decode_data_payload(h2o_http2_data_payload_t *payload, const h2o_h
     int ret = library.decode_data_payload(payload, frame, err_desc);
     if (ret != 0 || parsed == NULL)
         return ret;
-    const h2o_http2_conn_t *conn = parsed->data;
-    size_t max = conn->super.ctx->globalconf->max_request_entity_size;
-    if (body_bytes(conn) + payload->length > FB_H2_BODIES_MAX * max) {
+    h2o_http2_conn_t *conn = parsed->data;
+    h2o_globalconf_t *config = conn->super.ctx->globalconf;
+    size_t usual = fb_bodies_usual(config);
+    const h2o_http2_stream_t *stream = h2o_http2_conn_get_stream(conn, frame->stream_id);
+    if (stream != NULL && is_large(stream, usual)) {
+        config->max_request_entity_size = stream->_expected_content_length;
+        return 0;
+    }
+    config->max_request_entity_size = usual;
+    if (body_bytes(conn, usual) + payload->length > FB_H2_BODIES_MAX * usual) {
         COUNT(refused_bodies);
         /* The library refuses a stream whose body becomes longer than allowed. */
         payload->length = SIZE_MAX / 2;
@@ -358,7 +376,7 @@ int h2o_hpack_parse_headers(h2o_req_t *req, h2o_hpack_header_table_t *header_tab
                                     content_length, NULL, err_desc);
     bool is_request = pseudo_header_exists_map != NULL; /* and not its trailers */
     if (ret == 0 && is_request && *content_length != SIZE_MAX &&
-        *content_length > req->conn->ctx->globalconf->max_request_entity_size) {
+        *content_length > fb_bodies_bound(req, *content_length)) {
         COUNT(refused_bodies);
         *err_desc = FB_H2_TOO_LARGE;
         return H2O_HTTP2_ERROR_INVALID_HEADER_CHAR;

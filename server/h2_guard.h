@@ -15,7 +15,7 @@ enum {
     FB_H2_FIELDS_MAX = 128,              /* header fields of a request */
     FB_H2_HEADER_BYTES_MAX = 64 * 1024,  /* of a request, as sent */
     FB_H2_UNREAD_BYTES_MAX = 512 * 1024, /* answers that a connection makes us keep */
-    FB_H2_BODIES_MAX = 4, /* of max_request_entity_size, being received on a connection */
+    FB_H2_BODIES_MAX = 4,                /* of fb_bodies_usual, being received on a connection */
 };
 
 /* What h2o_send_error_generic is told of a body that is declared too long: the same in HTTP/1, by

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/home.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+
+#define COMMIT_DEADLINE_MS 30000
 
 fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
                        bool (*is_cancelled)(void *context), void *context, fb_error_t *error)
@@ -53,4 +56,42 @@ void fb_home_dispose(fb_home_t *home)
     if (home->fleet != NULL)
         fb_fleet_destroy(&home->fleet);
     fb_private_redis_stop(&home->private_redis);
+}
+
+static fb_code_t open_loaded(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *options,
+                             fb_error_t *error)
+{
+    if (fb_zone_set(options->zone, error) != FB_OK ||
+        fb_home_open(home, shelf, options, NULL, NULL, error) != FB_OK ||
+        fb_home_check_durability(home, options, error) != FB_OK)
+        return error->code;
+    return fb_fleet_load(home->fleet, error);
+}
+
+fb_exit_t fb_home_run(const fb_options_t *options,
+                      fb_code_t (*run)(fb_home_t *home, const fb_options_t *options, void *context,
+                                       fb_error_t *error),
+                      void *context)
+{
+    fb_error_t error = {0};
+    fb_home_t home = {0};
+    fb_shelf_t *shelf = fb_shelf_create();
+    fb_log_set_level((fb_log_level_t)fb_log_level_parse(options->log_level));
+    fb_code_t code = open_loaded(&home, shelf, options, &error);
+    if (code == FB_OK)
+        code = run(&home, options, context, &error);
+    fb_home_dispose(&home);
+    fb_shelf_destroy(&shelf);
+    if (code != FB_OK)
+        fb_print_error(error.detail);
+    return fb_exit_of(code);
+}
+
+fb_code_t fb_home_commit(fb_home_t *home, fb_write_t *const *writes, size_t count,
+                         fb_error_t *error)
+{
+    uint64_t deadline_ms = fb_clock_monotonic_ms() + COMMIT_DEADLINE_MS;
+    fb_code_t code = fb_fleet_commit(home->fleet, writes, count, deadline_ms, error);
+    fb_shelf_reclaim(fb_fleet_shelf(home->fleet));
+    return code;
 }

@@ -5,6 +5,7 @@
 #include "persistence/store_redis.h"
 #include "server/fleet.h"
 #include "server/options.h"
+#include "server/run.h"
 
 /* Where a fleet lives: somebody else's Redis, or a private one that is started for it. */
 typedef struct {
@@ -24,3 +25,15 @@ fb_code_t fb_home_open(fb_home_t *home, fb_shelf_t *shelf, const fb_options_t *o
  * asks for. */
 fb_code_t fb_home_check_durability(fb_home_t *home, const fb_options_t *options, fb_error_t *error);
 void fb_home_dispose(fb_home_t *home);
+
+/* --- for commands that write to a fleet and end -------------------------------------------- */
+
+/* Opens the fleet that the options name, loads it, and calls `run`; the exit code of what that
+ * returns. An error is printed. */
+fb_exit_t fb_home_run(const fb_options_t *options,
+                      fb_code_t (*run)(fb_home_t *home, const fb_options_t *options, void *context,
+                                       fb_error_t *error),
+                      void *context);
+/* As fb_fleet_commit, on behalf of nobody who waits. */
+fb_code_t fb_home_commit(fb_home_t *home, fb_write_t *const *writes, size_t count,
+                         fb_error_t *error);

@@ -2,6 +2,7 @@
 #include "server/library_errors.h"
 
 #include "base/assert.h"
+#include "server/bodies.h"
 #include "server/h2_guard.h"
 #include "server/library.h"
 #include "server/reply.h"
@@ -42,9 +43,12 @@ static size_t target_bytes(h2o_req_t *req)
 static void translate(h2o_req_t *req, int status, const char *detail, fb_error_t *error)
 {
     const fb_status_t too_large = fb_status_of_code(FB_BODY_TOO_LARGE);
-    if (status == too_large.code || strcmp(detail, FB_H2_TOO_LARGE) == 0)
+    bool is_refused = status == too_large.code || strcmp(detail, FB_H2_TOO_LARGE) == 0;
+    if (is_refused && fb_bodies_lacks_room(req))
+        fb_fail(error, FB_QUEUE_FULL, "too many large bodies are being received");
+    else if (is_refused)
         fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes",
-                own_loop->server->body_bytes_max);
+                fb_bodies_max_at(req, own_loop->server->body_bytes_max));
     else if (target_bytes(req) > FB_TARGET_BYTES_MAX)
         fb_fail(error, FB_TARGET_TOO_LONG, "a target has at most %d bytes", FB_TARGET_BYTES_MAX);
     else

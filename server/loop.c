@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/bodies.h"
 #include "server/dispatch.h"
 #include "server/h2_guard.h"
 #include "server/library_errors.h"
@@ -212,8 +213,6 @@ static void configure(fb_loop_t *loop)
     h2o_globalconf_t *config = &loop->config;
     h2o_config_init(config);
     config->server_name = h2o_iovec_init(H2O_STRLIT(FB_HEAD_SERVER));
-    /* One more, since the library refuses a chunked body of just this size. */
-    config->max_request_entity_size = server->body_bytes_max + 1;
     config->handshake_timeout = server->request_ms;
     /* From one request to the end of the next: a request that has begun is timed by the sweep. */
     config->http1.req_timeout = server->idle_ms;
@@ -344,6 +343,7 @@ static void *run(void *argument)
     uint64_t swept_ms = fb_clock_monotonic_ms();
     fb_metrics_note_thread(&loop->metrics.clock);
     fb_library_errors_init(loop);
+    fb_bodies_init(&loop->config, loop->server->body_bytes_max);
     init(loop);
     sem_post(&loop->started);
     while (!atomic_load(&loop->server->ended))

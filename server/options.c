@@ -15,8 +15,6 @@
 #include "server/settings_file.h"
 #include "server/suggest.h"
 
-#define GIVEN_MAX 64 /* flags of one command line */
-
 /* --- what the table below refers to ------------------------------------------------------ */
 
 static uint64_t processors(void)
@@ -127,7 +125,8 @@ static void show_redis(const char *text, fb_buffer_t *shown)
 
 #define SERVE (FB_OPTIONS_SERVE | FB_OPTIONS_CHECK)
 #define SEED  FB_OPTIONS_SEED
-#define BOTH  (SERVE | SEED)
+#define MAKES (SEED | FB_OPTIONS_IMPORT)
+#define BOTH  (SERVE | MAKES)
 #define ALL   (BOTH | FB_OPTIONS_VERIFY)
 
 #define AT(field)   .offset = offsetof(fb_options_t, field)
@@ -224,6 +223,8 @@ static const fb_setting_t settings[] = {
      .help = "how many machines to add; required"},
     {NULL, FLAG("--days", "D", SEED), NUMBER(INTEGER, seed_days, 1, 3650), .initial = "730",
      .help = "over how many days from today on maintenance is spread"},
+    {NULL, FLAG("--file", "FILE", FB_OPTIONS_IMPORT), TEXT(import_file),
+     .help = "what to import; the flag may be left out; - is stdin"},
     {NULL, FLAG("--instance", "URL", FB_OPTIONS_VERIFY),
      LIST(instances, instance_count, FB_VERIFY_MAX), .initial = "http://127.0.0.1:8081",
      .check = fb_http_check_url, .is_unique = true,
@@ -254,15 +255,6 @@ static const fb_setting_t *find_key(const char *key)
     for (size_t i = 0; i < SETTINGS; i++) {
         if (settings[i].key != NULL && !settings[i].is_not_in_file &&
             strcmp(settings[i].key, key) == 0)
-            return &settings[i];
-    }
-    return NULL;
-}
-
-static const fb_setting_t *find_flag(fb_slice_t flag)
-{
-    for (size_t i = 0; i < SETTINGS; i++) {
-        if (settings[i].flag != NULL && fb_slice_is(flag, settings[i].flag))
             return &settings[i];
     }
     return NULL;
@@ -428,104 +420,11 @@ static void warn_of_unknown_variables(void)
 
 /* --- the flags --------------------------------------------------------------------------- */
 
-typedef struct {
-    const fb_setting_t *setting;
-    const char *text;
-} given_t;
-
-typedef struct {
-    given_t flags[GIVEN_MAX];
-    unsigned count;
-} given_list_t;
-
-static const char *given_text(const given_list_t *given, const char *flag)
-{
-    for (unsigned i = 0; i < given->count; i++) {
-        if (strcmp(given->flags[i].setting->flag, flag) == 0)
-            return given->flags[i].text;
-    }
-    return NULL;
-}
-
-/* What is no flag may be a URL that lost its flag, and hold a password: it is not shown whole. */
-static fb_code_t unknown_flag(fb_slice_t name, fb_options_for_t command, fb_error_t *error)
-{
-    const char *url = memmem(name.at, name.len, "://", 3);
-    fb_suggest_t suggest = {.word = name};
-    int shown = name.len > 60 ? 60 : (int)name.len;
-    if (url != NULL)
-        return fb_fail(error, FB_CONFIG, "unexpected argument %.*s...; is it the value of --redis?",
-                       (int)(url - name.at) + 3, name.at);
-    if (name.len < 2 || name.at[0] != '-')
-        return fb_fail(error, FB_CONFIG, "unexpected argument \"%.*s\"", shown, name.at);
-    const fb_setting_t *other = find_flag(name);
-    if (other != NULL)
-        return fb_fail(error, FB_CONFIG, "%s: not a flag of this subcommand, but of %s",
-                       other->flag,
-                       other->commands & FB_OPTIONS_SERVE    ? "serve"
-                       : other->commands & FB_OPTIONS_SEED   ? "seed"
-                       : other->commands & FB_OPTIONS_VERIFY ? "verify"
-                                                             : "order");
-    for (size_t i = 0; i < SETTINGS; i++) {
-        if (fb_options_is_flag(&settings[i], command))
-            fb_suggest_offer(&suggest, settings[i].flag);
-    }
-    if (suggest.name == NULL)
-        return fb_fail(error, FB_CONFIG, "%.*s: there is no such flag", shown, name.at);
-    return fb_fail(error, FB_CONFIG, "%.*s: there is no such flag; is it %s?", shown, name.at,
-                   suggest.name);
-}
-
-/* Takes one flag off the front of `argv`; `*taken` is 2 where its value was an argument too. */
-static fb_code_t take_flag(fb_options_for_t command, int argc, char **argv, given_t *given,
-                           int *taken, fb_error_t *error)
-{
-    fb_slice_t name = {argv[0], strcspn(argv[0], "=")};
-    const fb_setting_t *setting = find_flag(name);
-    if (setting == NULL || !fb_options_is_flag(setting, command))
-        return unknown_flag(name, command, error);
-    *given = (given_t){setting, argv[0] + name.len + 1};
-    *taken = 1;
-    if (argv[0][name.len] == '=')
-        return FB_OK;
-    given->text = "true";
-    if (setting->kind == FB_SETTING_BOOL)
-        return FB_OK;
-    if (argc < 2 || strncmp(argv[1], "--", 2) == 0)
-        return fb_fail(error, FB_CONFIG, "%s: its value (%s) is missing", setting->flag,
-                       setting->argument);
-    given->text = argv[1];
-    *taken = 2;
-    return FB_OK;
-}
-
-static fb_code_t take_flags(fb_options_for_t command, int argc, char **argv, given_list_t *given,
-                            fb_error_t *error)
-{
-    int taken = 0;
-    for (int i = 0; i < argc; i += taken) {
-        given_t flag;
-        fb_code_t code = take_flag(command, argc - i, argv + i, &flag, &taken, error);
-        if (code != FB_OK)
-            return code;
-        if (flag.setting->kind != FB_SETTING_LIST && given_text(given, flag.setting->flag))
-            return fb_fail(error, FB_CONFIG, "%s: it is there twice", flag.setting->flag);
-        if (given->count == GIVEN_MAX)
-            return fb_fail(error, FB_CONFIG, "there are more than %d flags", GIVEN_MAX);
-        given->flags[given->count++] = flag;
-    }
-    if (given_text(given, "--redis") && given_text(given, "--data"))
-        return fb_fail(error, FB_CONFIG,
-                       "--redis and --data exclude each other: --data is where "
-                       "fleetbit keeps a Redis of its own");
-    return FB_OK;
-}
-
 /* All texts of one flag together, as a list takes them. */
 static fb_code_t apply_flag(fb_options_t *options, const fb_setting_t *setting,
-                            const given_list_t *given, fb_error_t *error)
+                            const fb_options_given_t *given, fb_error_t *error)
 {
-    const char *texts[GIVEN_MAX];
+    const char *texts[FB_OPTIONS_GIVEN_MAX];
     size_t count = 0;
     for (unsigned i = 0; i < given->count; i++) {
         if (given->flags[i].setting == setting)
@@ -552,9 +451,10 @@ static void apply_defaults(fb_options_t *options)
 }
 
 /* The file's name is needed before all others, and may be given by a variable or a flag. */
-static fb_code_t apply_conf(fb_options_t *options, const given_list_t *given, fb_error_t *error)
+static fb_code_t apply_conf(fb_options_t *options, const fb_options_given_t *given,
+                            fb_error_t *error)
 {
-    const fb_setting_t *conf = find_flag(FB_SLICE("--conf"));
+    const fb_setting_t *conf = fb_options_flag(FB_SLICE("--conf"));
     fb_code_t code = apply_variable(options, conf, error);
     if (code == FB_OK)
         code = apply_flag(options, conf, given, error);
@@ -566,11 +466,11 @@ static fb_code_t apply_conf(fb_options_t *options, const given_list_t *given, fb
 fb_code_t fb_options_read(fb_options_t *options, fb_options_for_t command, int argc, char **argv,
                           fb_error_t *error)
 {
-    given_list_t given = {.count = 0};
+    fb_options_given_t given = {.count = 0};
     const fb_setting_t *redis = find_key("redis");
     *options = (fb_options_t){.listen_count = 0};
     apply_defaults(options);
-    fb_code_t code = take_flags(command, argc, argv, &given, error);
+    fb_code_t code = fb_options_take_flags(command, argc, argv, &given, error);
     if (code == FB_OK)
         code = apply_conf(options, &given, error);
     for (size_t i = 0; i < SETTINGS && code == FB_OK; i++)
@@ -579,7 +479,9 @@ fb_code_t fb_options_read(fb_options_t *options, fb_options_for_t command, int a
         code = apply_flag(options, &settings[i], &given, error);
     if (code == FB_OK && command == FB_OPTIONS_SEED && options->seed_machines == 0)
         code = fb_fail(error, FB_CONFIG, "--machines is missing: how many are to be made?");
-    if (code == FB_OK && given_text(&given, "--data") && options->redis != NULL) {
+    if (code == FB_OK && command == FB_OPTIONS_IMPORT && options->import_file == NULL)
+        code = fb_fail(error, FB_CONFIG, "FILE is missing: what is to be imported?");
+    if (code == FB_OK && fb_options_given_text(&given, "--data") && options->redis != NULL) {
         fb_setting_dispose(redis, options);
         *from_of(options, redis) = FB_FROM_DATA_FLAG;
     }

@@ -65,6 +65,8 @@ typedef struct {
     /* seed alone */
     uint64_t seed_machines; /* --machines; required there */
     uint64_t seed_days;     /* --days: days from today on that maintenance is spread over; 730 */
+    /* import alone */
+    char *import_file; /* FILE; required there */
     /* verify alone */
     char *instances[FB_VERIFY_MAX]; /* --instance: URLs of admin listeners; that of this host */
     unsigned instance_count;
@@ -89,6 +91,7 @@ typedef enum {
     FB_OPTIONS_CHECK = 4,
     FB_OPTIONS_VERIFY = 8,
     FB_OPTIONS_ORDER = 16,
+    FB_OPTIONS_IMPORT = 32,
 } fb_options_for_t;
 
 /* Reads all four sources. `argv` begins after the subcommand. FB_CONFIG names the flag, variable or

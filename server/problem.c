@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/problem.h"
 
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/json.h"
+#include "resources/args.h"
 
 fb_status_t fb_status_of_success(fb_success_t success)
 {
@@ -96,24 +99,47 @@ static void put_fields(fb_buffer_t *body, const fb_error_t *error)
     fb_buffer_put_char(body, ']');
 }
 
-static void put_members(fb_buffer_t *body, const fb_error_t *error)
+static void put_members(fb_buffer_t *body, const fb_error_t *error, fb_status_t status)
 {
     fb_buffer_printf(body, "{\"type\":\"/problems/%s\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-                     fb_code_name(error->code), fb_code_title(error->code),
-                     fb_status_of_code(error->code).code);
+                     fb_code_name(error->code), fb_code_title(error->code), status.code);
     fb_json_put_string(body, fb_slice(error->detail));
     put_fields(body, error);
 }
 
 void fb_problem_put_part(fb_buffer_t *body, const fb_error_t *error)
 {
-    put_members(body, error);
+    put_members(body, error, fb_status_of_code(error->code));
     fb_buffer_put_char(body, '}');
 }
 
-void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id)
+/* In the words of the systems whose clients read it. */
+static void put_message(fb_buffer_t *body, const fb_error_t *error, const char *noun)
 {
-    put_members(body, error);
+    char message[FB_ERROR_DETAIL_BYTES];
+    const fb_error_field_t *field = &error->fields[0];
+    if (error->code == FB_NOT_FOUND)
+        snprintf(message, sizeof(message), "%s not found", noun);
+    else if (error->field_count > 0 && strcmp(field->detail, FB_ARGS_REQUIRED) == 0)
+        snprintf(message, sizeof(message), "Missing required field: %s", field->field);
+    else
+        snprintf(message, sizeof(message), "%s", error->detail);
+    fb_buffer_put_literal(body, ",\"message\":");
+    fb_json_put_string(body, fb_slice(message));
+}
+
+fb_status_t fb_status_of(const fb_error_t *error, const char *noun)
+{
+    return fb_status_of_code(noun != NULL && error->code == FB_INVALID ? FB_MALFORMED
+                                                                       : error->code);
+}
+
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const char *noun,
+                    fb_slice_t request_id)
+{
+    put_members(body, error, fb_status_of(error, noun));
+    if (noun != NULL)
+        put_message(body, error, noun);
     fb_buffer_put_literal(body, ",\"request_id\":");
     fb_json_put_string(body, request_id);
     fb_buffer_put_char(body, '}');

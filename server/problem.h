@@ -30,5 +30,9 @@ unsigned fb_problem_retry_after_s(fb_code_t code);
 /* Appends the error of one part of a request that succeeded otherwise, as fb_problem_put has it,
  * but for the request's id. */
 void fb_problem_put_part(fb_buffer_t *body, const fb_error_t *error);
-/* Appends the error as application/problem+json (RFC 9457). */
-void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, fb_slice_t request_id);
+/* Appends the error as application/problem+json (RFC 9457). `noun` (NULL: none) is that of a family
+ * whose clients read a `message`; they know no 422 (fb_status_of). */
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const char *noun,
+                    fb_slice_t request_id);
+/* The status of an error, for clients of a family with that noun. */
+fb_status_t fb_status_of(const fb_error_t *error, const char *noun);

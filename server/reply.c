@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "resources/registry.h"
 #include "server/send.h"
 
 #define REQUEST_ID_BYTES     16
@@ -458,21 +459,36 @@ void fb_reply_options(fb_exchange_t *exchange, const char *allow)
     finish(exchange, h2o_iovec_init(NULL, 0));
 }
 
+/* Of the family that the target belongs to; NULL: there is none. What the library refuses has no
+ * path yet. */
+static const char *noun_of(const h2o_req_t *req)
+{
+    h2o_iovec_t target = req->path.len > 0 ? req->path : req->input.path;
+    const fb_resource_t *owner = fb_registry_owner((fb_slice_t){target.base, target.len});
+    return owner != NULL ? owner->noun : NULL;
+}
+
+static void add_retry_after(h2o_req_t *req, fb_code_t code)
+{
+    unsigned retry_after_s = fb_problem_retry_after_s(code);
+    if (retry_after_s > 0)
+        add(req, &name_retry_after, pool_number(req, retry_after_s));
+}
+
 void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const char *allow)
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    unsigned retry_after_s = fb_problem_retry_after_s(error->code);
-    fb_problem_put(&body, error, exchange->id);
+    const char *noun = noun_of(req);
+    fb_problem_put(&body, error, noun, exchange->id);
     note_failure(exchange, error);
-    begin(exchange, fb_status_of_code(error->code));
+    begin(exchange, fb_status_of(error, noun));
     add_revision(exchange);
     add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_problem);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
     if (allow != NULL)
         add(req, &name_allow, h2o_strdup(&req->pool, allow, SIZE_MAX));
-    if (retry_after_s > 0)
-        add(req, &name_retry_after, pool_number(req, retry_after_s));
+    add_retry_after(req, error->code);
     req->res.content_length = body.len;
     finish(exchange, pool_body(req, &body));
 }
@@ -481,14 +497,16 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    fb_status_t status = fb_status_of_code(error->code);
+    const char *noun = noun_of(req);
+    fb_status_t status = fb_status_of(error, noun);
     req->res.headers = (h2o_headers_t){0};
-    fb_problem_put(&body, error, exchange->id);
+    fb_problem_put(&body, error, noun, exchange->id);
     fb_buffer_put_char(&body, '\0');
     note_failure(exchange, error);
     begin(exchange, status);
     add_revision(exchange);
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
+    add_retry_after(req, error->code);
     note_access(exchange, status.code, body.len - 1);
     account(exchange->loop, exchange->route, status.code, exchange->begun_ns);
     return pool_body(req, &body).base;

@@ -26,6 +26,8 @@ void fb_print_error(const char *text);
 fb_exit_t fb_serve(const fb_options_t *options);
 /* Adds a synthetic fleet to the fleet that is there. */
 fb_exit_t fb_seed(const fb_options_t *options);
+/* Adds what is in a file to the fleet that is there. */
+fb_exit_t fb_import(const fb_options_t *options);
 /* Compares instances with each other, with Redis and with the log; prints what differs. */
 fb_exit_t fb_verify(const fb_options_t *options);
 /* Places orders, many at once, and prints how that went. */

@@ -43,11 +43,9 @@ static void set_command(fb_write_t *write, const char *method, const char *path,
     fb_error_t error = {0};
     fb_code_t code = fb_registry_route(fb_slice(method), fb_slice(path), &route, &error);
     fb_assert(code == FB_OK && route.command != NULL);
-    memcpy(write->args.ids, route.ids, sizeof(route.ids));
-    write->args.id_count = route.id_count;
     write->command = route.command;
-    code = fb_args_read_body(&write->args, route.command->body, route.command->body_count, NULL, 0,
-                             route.command->body_mode, fb_buffer_slice(body), &error);
+    fb_registry_begin_args(&route, &write->args);
+    code = fb_registry_read_body(&route, fb_buffer_slice(body), &write->args, &error);
     fb_assert(code == FB_OK);
     fb_buffer_dispose(body);
 }

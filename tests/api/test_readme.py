@@ -30,13 +30,17 @@ LINES = redis_cli_lines()
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
-    """The demo fleet with an order of the tour, whose Redis the lines of the README look into."""
+    """The demo fleet with what the tour makes, whose Redis the lines of the README look into."""
     server = Server(tmp_path_factory.mktemp("readme"), "--demo").start()
     eventually(lambda: "demo: " in server.errors())
     with Api(server.port) as api:
         order = api.new_order({"Idempotency-Key": '"basket-4711"'}, item_ids=[42, 43],
                               start_date=day(40), end_date=day(44))
         api.until_order(order["id"], "COMPLETED", "REJECTED")
+        chart = {"sprocket_production_actual": [32], "sprocket_production_goal": [32], "time": [1]}
+        assert api.post("/v1/factories", {"factory": {"chart_data": chart}}).status == 201
+        assert api.post("/v1/sprockets", {"teeth": 5, "pitch_diameter": 5, "outside_diameter": 6,
+                                          "pitch": 1}).status == 201
     yield server
     server.stop()
 

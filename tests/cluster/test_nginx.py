@@ -297,6 +297,12 @@ def test_the_limits_hold_through_the_proxy(fleet):
     with Api(fleet.proxy.port) as api:
         long = json.dumps({**body, "description": "d" * (KIB * KIB)}).encode()
         problem(api.post("/v1/machines", long), 413)
+        numbers = "[" + ",".join(["12.5"] * 100000) + "]"
+        names = ("sprocket_production_actual", "sprocket_production_goal", "time")
+        chart = ",".join(f'"{name}":{numbers}' for name in names)
+        factory = f'{{"factory":{{"chart_data":{{{chart}}}}}}}'.encode()
+        assert api.post("/v1/factories", factory).status == 201  # of 1.5 MB
+        problem(api.post("/v1/factories", factory + b" " * 8 * KIB * KIB), 413)
         problem(api.get("/v1/machines?type=" + "x" * 9000), 414)
         problem(api.get("/v1/machines?type=" + "x" * 20000), 414)
         problem(api.get("/v1/machines", {"X-A": "a" * 20000}), 431)

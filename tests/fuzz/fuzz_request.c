@@ -75,13 +75,10 @@ static void write_thing(fb_stage_t *stage, const fb_route_t *route, const reques
                         fb_args_t *args, fb_error_t *error)
 {
     const fb_command_t *command = route->command;
-    const fb_resource_t *resource = route->resource;
     fb_plan_t plan = {0};
     fb_code_t code = FB_OK;
     if (command->body != NULL)
-        code =
-            fb_args_read_body(args, command->body, command->body_count, resource->computed,
-                              resource->computed_count, command->body_mode, request->body, error);
+        code = fb_registry_read_body(route, request->body, args, error);
     if (code == FB_OK && command->body_mode == FB_BODY_EACH)
         code = plan_items(stage, command, args, &plan, error);
     else if (code == FB_OK)
@@ -115,8 +112,7 @@ static void read_thing(const fb_snapshot_t *snapshot, const fb_route_t *route,
     fb_buffer_t first = {0}, second = {0};
     bool is_posted = view->source == FB_SOURCE_POSTED;
     fb_code_t code =
-        is_posted ? fb_args_read_body(args, view->query, view->query_count, NULL, 0, FB_BODY_NEW,
-                                      request->body, error)
+        is_posted ? fb_registry_read_body(route, request->body, args, error)
                   : fb_args_read_query(args, view->query, view->query_count, request->query, error);
     bool is_pure = is_posted || view->source == FB_SOURCE_SNAPSHOT;
     if (code == FB_OK && is_pure)
@@ -139,8 +135,7 @@ static void answer(fb_stage_t *stage, const request_t *request)
     fb_error_t error = {0};
     fb_args_t args = {.now = 1795240000000};
     if (fb_registry_route(request->method, request->path, &route, &error) == FB_OK) {
-        memcpy(args.ids, route.ids, sizeof(args.ids));
-        args.id_count = route.id_count;
+        fb_registry_begin_args(&route, &args);
         if (route.view != NULL)
             read_thing(fb_stage_view(stage), &route, request, &args, &error);
         else

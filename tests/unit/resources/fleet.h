@@ -108,9 +108,7 @@ static inline fb_code_t read_target(const char *target, fb_route_t *route, fb_ar
     fb_code_t code = fb_registry_route(FB_SLICE("GET"), path, route, error);
     if (code != FB_OK)
         return code;
-    memcpy(args->ids, route->ids, sizeof(args->ids));
-    args->id_count = route->id_count;
-    return fb_args_read_query(args, route->view->query, route->view->query_count, query, error);
+    return fb_registry_read_args(route, query, args, error);
 }
 
 /* GET: replaces what is in `body`; `stamp` (NULL: none) is that of the answer. */
@@ -193,11 +191,9 @@ static inline fb_code_t fleet_plan(const fb_snapshot_t *snapshot, fb_instant_t n
     if (code != FB_OK)
         return code;
     const fb_command_t *command = route.command;
-    memcpy(args->ids, route.ids, sizeof(args->ids));
-    args->id_count = route.id_count;
+    fb_registry_begin_args(&route, args);
     if (command->body != NULL)
-        code = fb_args_read_body(args, command->body, command->body_count, route.resource->computed,
-                                 route.resource->computed_count, command->body_mode, body, error);
+        code = fb_registry_read_body(&route, body, args, error);
     args->now = now;
     return code == FB_OK ? command->plan(snapshot, args, plan, error) : code;
 }

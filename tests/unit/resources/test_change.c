@@ -114,6 +114,8 @@ static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
     static const char *const texts[] = {"", "crane", "Mühle", "\"", "\\n\n", "{}", "🚜", "null"};
     static const char *const numbers[] = {"[7]", "[1,9007199254740991]"};
     static const char *const keys[] = {"7", "-7", "\"7\"", "\"M\\\\\\\"ühle\""};
+    static const char *const decimals[] = {"0.1", "-7", "1e+22"};
+    static const char *const others[] = {"[]", "{\"a\":[0.10,1E2,12345678901234567890]}"};
     int64_t most = field->kind == FB_KIND_INSTANT ? (int64_t)FB_DAY_MAX * 86400000 : field->max;
     fb_value_t value = {.given = true, .null = chance_below(chance, 6) == 0};
     if (field->kind == FB_KIND_TEXT)
@@ -122,6 +124,10 @@ static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
         value.text = fb_slice(numbers[chance_below(chance, FB_COUNT(numbers))]);
     else if (field->kind == FB_KIND_KEY)
         value.text = fb_slice(keys[chance_below(chance, FB_COUNT(keys))]);
+    else if (field->kind == FB_KIND_DECIMAL)
+        value.text = fb_slice(decimals[chance_below(chance, FB_COUNT(decimals))]);
+    else if (field->kind == FB_KIND_JSON)
+        value.text = fb_slice(others[chance_below(chance, FB_COUNT(others))]);
     else
         value.number = chance_between(chance, field->min, most);
     return value;

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "resources/field.h"
-
-#include <string.h>
-
-#include "base/json.h"
-#include "tests/unit/random.h"
+#include "tests/unit/resources/field_fixture.h"
 
 static const fb_field_t price = {"price", "", 0, 100000000000, FB_KIND_MONEY, FB_NULLABLE};
 static const fb_field_t balance = {"balance", "", -500, 500, FB_KIND_MONEY, 0};
@@ -18,27 +13,6 @@ static const fb_field_t moment = {"moment",        "", 0, (int64_t)FB_DAY_MAX * 
                                   FB_KIND_INSTANT, 0};
 static const fb_field_t instant = {"instant", "", 0, INT64_MAX, FB_KIND_INSTANT, FB_ASSIGNED};
 
-static const fb_field_t items = {"items", "", 1, FB_EXACT_MAX, FB_KIND_NUMBERS, FB_REQUIRED};
-static const fb_field_t key = {"key", "", 1, 10, FB_KIND_KEY, 0};
-
-/* The JSON value of a field, as it stands in a request. */
-static fb_code_t from_json(const fb_field_t *field, const char *json, fb_value_t *value,
-                           fb_error_t *error)
-{
-    static json_t *object, *made; /* what the value borrows from lives until the next call */
-    char text[128];
-    *error = (fb_error_t){0};
-    json_decref(made);
-    json_decref(object);
-    made = NULL;
-    snprintf(text, sizeof(text), "{\"it\":%s}", json);
-    if (fb_json_parse_object(fb_slice(text), &object, error) != FB_OK)
-        fail_msg("%s: %s", json, error->detail);
-    fb_code_t code = fb_field_from_json(field, json_object_get(object, "it"), &made, value, error);
-    assert_int_equal(code, error->code);
-    return code;
-}
-
 static void assert_number(const fb_field_t *field, const char *json, int64_t expected)
 {
     fb_error_t error;
@@ -47,17 +21,6 @@ static void assert_number(const fb_field_t *field, const char *json, int64_t exp
         fail_msg("%s: %s", json, error.detail);
     assert_true(value.given && !value.null);
     assert_true(value.number == expected);
-}
-
-static void assert_refused(const fb_field_t *field, const char *json, const char *detail)
-{
-    fb_error_t error;
-    fb_value_t value;
-    if (from_json(field, json, &value, &error) != FB_INVALID)
-        fail_msg("%s is %s", json, fb_code_name(error.code));
-    assert_string_equal(error.fields[0].field, field->name);
-    assert_int_equal(error.field_count, 1);
-    assert_string_equal(error.fields[0].detail, detail);
 }
 
 static void a_field_is_found_by_its_whole_name(void **state)
@@ -338,6 +301,8 @@ static fb_value_t chance_value(chance_t *chance, const fb_field_t *field)
         break;
     case FB_KIND_NUMBERS:
     case FB_KIND_KEY:
+    case FB_KIND_DECIMAL:
+    case FB_KIND_JSON:
         fail_msg("not among these programs");
         break;
     case FB_KIND_INSTANT:
@@ -403,152 +368,6 @@ static void json_shows_each_kind_in_its_way(void **state)
     }
 }
 
-/* --- texts that are JSON ------------------------------------------------------------------ */
-
-static void assert_made(const fb_field_t *field, const char *json, const char *expected)
-{
-    fb_error_t error;
-    fb_value_t value;
-    fb_buffer_t out = {0};
-    if (from_json(field, json, &value, &error) != FB_OK)
-        fail_msg("%s: %s", json, error.detail);
-    assert_true(value.given && !value.null && fb_slice_is(value.text, expected));
-    fb_field_put_json(field, &value, &out);
-    assert_true(fb_slice_is(fb_buffer_slice(&out), expected));
-    out.len = 0;
-    fb_field_put_text(field, &value, &out);
-    assert_true(fb_slice_is(fb_buffer_slice(&out), expected));
-    assert_true(fb_field_from_text(field, fb_buffer_slice(&out), &value));
-    assert_true(fb_slice_is(value.text, expected));
-    fb_buffer_dispose(&out);
-}
-
-static void numbers_are_whole_and_none_comes_twice(void **state)
-{
-    (void)state;
-    assert_made(&items, "[7]", "[7]");
-    assert_made(&items, " [ 9 , 7.0 , 1e3 ] ", "[9,7,1000]");
-    assert_made(&items, "[9007199254740991]", "[9007199254740991]");
-    assert_refused(&items, "[]", "must have 1 to 1000 numbers, not 0");
-    assert_refused(&items, "[1,2,1]", "has 1 twice");
-    assert_refused(&items, "[1.5]", "must be a whole number");
-    assert_refused(&items, "[0]", "must be between 1 and 9007199254740991");
-    assert_refused(&items, "[9007199254740992]", "must be between 1 and 9007199254740991");
-    assert_refused(&items, "[9007199254740993]", "must be between 1 and 9007199254740991");
-    assert_refused(&items, "[1,\"2\"]", "must have numbers alone");
-    assert_refused(&items, "[[1]]", "must have numbers alone");
-    assert_refused(&items, "[null]", "must have numbers alone");
-    assert_refused(&items, "7", "must be an array of numbers");
-    assert_refused(&items, "null", "must not be null");
-}
-
-static void there_are_a_thousand_numbers_at_most(void **state)
-{
-    (void)state;
-    for (unsigned count = FB_NUMBERS_MAX; count <= FB_NUMBERS_MAX + 1; count++) {
-        json_t *array = json_array(), *made;
-        fb_error_t error = {0};
-        fb_value_t value;
-        for (unsigned i = 0; i < count; i++)
-            json_array_append_new(array, json_real(count - i));
-        fb_code_t code = fb_field_from_json(&items, array, &made, &value, &error);
-        assert_int_equal(code, count > FB_NUMBERS_MAX ? FB_INVALID : FB_OK);
-        if (code == FB_OK) {
-            int64_t number_;
-            fb_slice_t rest = value.text;
-            assert_int_equal(fb_numbers_count(value.text), count);
-            for (unsigned i = 0; i < count; i++) {
-                assert_true(fb_numbers_next(&rest, &number_));
-                assert_int_equal(number_, count - i);
-            }
-            assert_false(fb_numbers_next(&rest, &number_));
-        }
-        json_decref(made);
-        json_decref(array);
-    }
-}
-
-static void a_key_is_a_number_or_a_text_and_stays_which(void **state)
-{
-    (void)state;
-    assert_made(&key, "7", "7");
-    assert_made(&key, "-7", "-7");
-    assert_made(&key, "7.0", "7");
-    assert_made(&key, "\"7\"", "\"7\"");
-    assert_made(&key, "\"M\\u00fchle\"", "\"Mühle\"");
-    assert_made(&key, "\"a\\\"\\\\\"", "\"a\\\"\\\\\"");
-    assert_made(&key, "-9007199254740991", "-9007199254740991");
-    assert_refused(&key, "9007199254740993",
-                   "must be between -9007199254740991 and 9007199254740991");
-    assert_refused(&key, "1.5", "must be a whole number");
-    assert_refused(&key, "\"\"", "must not be empty");
-    assert_refused(&key, "\"12345678901\"", "must be at most 10 bytes of UTF-8, not 11");
-    assert_refused(&key, "\"a\\u0000\"", "must not contain control characters");
-    assert_refused(&key, "\"a\\n\"", "must not contain control characters");
-    assert_refused(&key, "[1]", "must be a whole number or a string");
-    assert_refused(&key, "true", "must be a whole number or a string");
-    assert_refused(&key, "null", "must not be null");
-}
-
-static void json_that_was_never_written_is_not_read(void **state)
-{
-    (void)state;
-    static const char *const lists[] = {"[1]2]", "[1,2",  ",1]",   "[1]]",   "[-1]",   "[,1]",
-                                        "",      "[",     "[]",    "[1",     "[1,]",   "[1, 2]",
-                                        "[01]",  "[1,1]", "[1.0]", "[0]",    " [1]",   "[1] ",
-                                        "1",     "{}",    "null",  "[null]", "[\"1\"]"};
-    static const char *const keys[] = {"",
-                                       "\"",
-                                       "\"\"",
-                                       "a",
-                                       "7.0",
-                                       "07",
-                                       "+7",
-                                       "-0",
-                                       "[7]",
-                                       "\"\\u0041\"",
-                                       " 7",
-                                       "null",
-                                       "{}",
-                                       "1e2",
-                                       "\"a\"b",
-                                       "\"12345678901\"",
-                                       "9007199254740992"};
-    fb_value_t value;
-    for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        if (fb_field_from_text(&items, fb_slice(lists[i]), &value))
-            fail_msg("%s is read", lists[i]);
-    }
-    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (fb_field_from_text(&key, fb_slice(keys[i]), &value))
-            fail_msg("%s is read", keys[i]);
-    }
-}
-
-/* Whatever bytes there are: they are refused, or are what would be written. */
-static void random_json_is_refused_or_is_what_would_be_written(void **state)
-{
-    (void)state;
-    static const char *const parts[] = {"[", "]",  ",",  "1", "7", "0",
-                                        "-", "\"", "\\", "a", " ", "."};
-    chance_t chance = chance_init();
-    unsigned read = 0;
-    for (int round = 0; round < 60000; round++) {
-        char text[16] = "";
-        const fb_field_t *field = round % 2 == 0 ? &items : &key;
-        fb_value_t value;
-        fb_error_t error;
-        for (uint32_t n = 1 + chance_below(&chance, 7); n > 0; n--)
-            strcat(text, parts[chance_below(&chance, 12)]);
-        if (!fb_field_from_text(field, fb_slice(text), &value))
-            continue;
-        read++;
-        assert_int_equal(from_json(field, text, &value, &error), FB_OK);
-        assert_true(fb_slice_is(value.text, text));
-    }
-    assert_true(read > 100);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -564,11 +383,6 @@ int main(void)
         cmocka_unit_test(a_text_that_was_never_written_is_not_read),
         cmocka_unit_test(what_is_written_for_redis_is_read_back),
         cmocka_unit_test(json_shows_each_kind_in_its_way),
-        cmocka_unit_test(numbers_are_whole_and_none_comes_twice),
-        cmocka_unit_test(there_are_a_thousand_numbers_at_most),
-        cmocka_unit_test(a_key_is_a_number_or_a_text_and_stays_which),
-        cmocka_unit_test(json_that_was_never_written_is_not_read),
-        cmocka_unit_test(random_json_is_refused_or_is_what_would_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,6 +223,9 @@ static void every_descriptor_is_whole(void **state)
         assert_int_equal(resource->row_name != NULL, resource->field_count > 0);
         assert_int_equal(resource->put_computed != NULL, resource->computed_count > 0);
         assert_true(resource->computed_at <= resource->field_count);
+        bool is_owner =
+            resource->noun != NULL || resource->alias != NULL || resource->body_bytes > 0;
+        assert_true(!is_owner || resource->path != NULL);
         for (unsigned i = 0; i < resource->view_count; i++) {
             const fb_view_t *view = &resource->views[i];
             check_fields(view->query, view->query_count);
@@ -258,6 +261,54 @@ static void a_family_is_found_by_the_name_of_its_rows(void **state)
     assert_int_equal(fb_registry_queue(FB_SLICE("")), -1);
 }
 
+static void an_alias_is_the_path_by_another_name(void **state)
+{
+    (void)state;
+    fb_route_t own, other;
+    assert_int_equal(find("GET", "/v1/sprockets", &own), FB_OK);
+    assert_int_equal(find("GET", "/v1/sprocket", &other), FB_OK);
+    assert_ptr_equal(own.view, other.view);
+    assert_int_equal(other.family, FB_SPROCKETS);
+    assert_int_equal(find("PUT", "/v1/sprocket/7", &other), FB_OK);
+    assert_int_equal(other.ids[0], 7);
+    assert_string_equal(other.command->path, "/v1/sprockets/{id}");
+    assert_int_equal(find("DELETE", "/v1/sprocket/7", &other), FB_METHOD_NOT_ALLOWED);
+    assert_string_equal(other.allow, "GET, HEAD, PUT");
+    static const char *const paths[] = {
+        "/v1/sprocketx",   "/v1/sprocke",           "/v1/sprocket/",  "/v1/sprocket//7",
+        "/v1/sprocket/7/", "/v1/sprocket/sprocket", "/v1/sprocket/0", "/v1/sprockets/x"};
+    for (size_t i = 0; i < FB_COUNT(paths); i++)
+        assert_int_equal(find("GET", paths[i], &other), FB_NOT_FOUND);
+    char path[600] = "/v1/sprocket/";
+    memset(path + strlen(path), '1', sizeof(path) - strlen(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    assert_int_equal(find("GET", path, &other), FB_NOT_FOUND);
+}
+
+static void a_target_belongs_to_the_family_at_its_beginning(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        const fb_resource_t *owner;
+    } samples[] = {
+        {"/v1/sprockets", &fb_sprockets},
+        {"/v1/sprocket", &fb_sprockets},
+        {"/v1/sprocket/x", &fb_sprockets},
+        {"/v1/sprocket?limit=1", &fb_sprockets},
+        {"/v1/factories", &fb_factories},
+        {"/v1/factories/1?x", &fb_factories},
+        {"/v1/factory", NULL},
+        {"/v1/sprocketss", NULL},
+        {"/v1/machines/1", NULL},
+        {"/v1", NULL},
+        {"", NULL},
+        {"/x/v1/sprockets", NULL},
+    };
+    for (size_t i = 0; i < FB_COUNT(samples); i++)
+        assert_ptr_equal(fb_registry_owner(fb_slice(samples[i].target)), samples[i].owner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +319,8 @@ int main(void)
         cmocka_unit_test(a_long_path_is_cut_in_its_error),
         cmocka_unit_test(every_descriptor_is_whole),
         cmocka_unit_test(a_family_is_found_by_the_name_of_its_rows),
+        cmocka_unit_test(an_alias_is_the_path_by_another_name),
+        cmocka_unit_test(a_target_belongs_to_the_family_at_its_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "resources/args.h"
 #include "tests/unit/random.h"
 
 static void every_code_has_the_status_that_the_interface_promises(void **state)
@@ -64,11 +65,11 @@ static void what_may_be_tried_again_says_when(void **state)
     }
 }
 
-static json_t *parse_problem(const fb_error_t *error, fb_slice_t request_id)
+static json_t *parse_problem(const fb_error_t *error, const char *noun, fb_slice_t request_id)
 {
     fb_buffer_t body = {0};
     json_error_t fault;
-    fb_problem_put(&body, error, request_id);
+    fb_problem_put(&body, error, noun, request_id);
     json_t *problem =
         json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
     if (problem == NULL)
@@ -105,7 +106,7 @@ static void a_problem_has_the_members_of_rfc_9457_and_names_its_fields(void **st
     fb_error_t error = {0};
     fb_fail_field(&error, FB_INVALID, FB_SLICE("limit"), "must be between %d and %d", 1, 1000);
     fb_fail_field(&error, FB_INVALID, FB_SLICE("from"), "is required");
-    json_t *problem = parse_problem(&error, FB_SLICE("abc-1"));
+    json_t *problem = parse_problem(&error, NULL, FB_SLICE("abc-1"));
     assert_int_equal(json_object_size(problem), 6);
     assert_string_equal(text_of(problem, "type"), "/problems/invalid");
     assert_string_equal(text_of(problem, "title"), "The request is well-formed but not valid");
@@ -128,7 +129,7 @@ static void a_problem_without_fields_has_an_empty_list(void **state)
         char type[80];
         fb_error_t error = {0};
         fb_fail(&error, (fb_code_t)code, "it went wrong");
-        json_t *problem = parse_problem(&error, FB_SLICE(""));
+        json_t *problem = parse_problem(&error, NULL, FB_SLICE(""));
         snprintf(type, sizeof(type), "/problems/%s", fb_code_name((fb_code_t)code));
         assert_string_equal(text_of(problem, "type"), type);
         assert_string_equal(text_of(problem, "detail"), "it went wrong");
@@ -145,7 +146,7 @@ static void at_most_eight_fields_are_named(void **state)
     fb_error_t error = {0};
     for (int i = 0; i < 20; i++)
         fb_fail_field(&error, FB_INVALID, FB_SLICE("any"), "%d", i);
-    json_t *problem = parse_problem(&error, FB_SLICE("x"));
+    json_t *problem = parse_problem(&error, NULL, FB_SLICE("x"));
     const json_t *errors = json_object_get(problem, "errors");
     assert_int_equal(json_array_size(errors), FB_ERROR_FIELDS_MAX);
     assert_string_equal(text_of(json_array_get(errors, FB_ERROR_FIELDS_MAX - 1), "detail"), "7");
@@ -170,9 +171,42 @@ static void a_problem_is_json_whatever_it_repeats(void **state)
             fb_fail(&error, FB_NOT_FOUND, "there is nothing at %.*s", FB_PRINT(text));
         else
             fb_fail_field(&error, FB_MALFORMED, part, "is not \"%.*s\"", FB_PRINT(text));
-        json_t *problem = parse_problem(&error, part);
+        json_t *problem = parse_problem(&error, NULL, part);
         assert_int_equal(json_object_size(problem), 6);
         json_decref(problem);
+    }
+}
+
+static void assert_message(const fb_error_t *error, int status, const char *message)
+{
+    json_t *problem = parse_problem(error, "Sprocket", FB_SLICE("abc-1"));
+    assert_int_equal(json_object_size(problem), 7);
+    assert_int_equal(json_integer_value(json_object_get(problem, "status")), status);
+    assert_int_equal(fb_status_of(error, "Sprocket").code, status);
+    assert_string_equal(text_of(problem, "message"), message);
+    json_decref(problem);
+}
+
+static void clients_of_another_system_read_a_message_in_its_words(void **state)
+{
+    (void)state;
+    fb_error_t error = {0};
+    fb_fail(&error, FB_NOT_FOUND, "there is no sprocket 7");
+    assert_message(&error, 404, "Sprocket not found");
+    error = (fb_error_t){0};
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("teeth"), FB_ARGS_REQUIRED);
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("pitch"), FB_ARGS_REQUIRED);
+    assert_message(&error, 400, "Missing required field: teeth");
+    error = (fb_error_t){0};
+    fb_fail_field(&error, FB_INVALID, FB_SLICE("teeth"), "must be between 1 and 9");
+    assert_message(&error, 400, "teeth: must be between 1 and 9");
+    for (int code = 1; code < FB_CODE_COUNT; code++) {
+        int status = fb_status_of_code((fb_code_t)code).code;
+        if (code == FB_NOT_FOUND)
+            continue;
+        fb_fail(&error, (fb_code_t)code, "a \"fault\"");
+        assert_message(&error, status == 422 ? 400 : status, "a \"fault\"");
+        assert_int_equal(fb_status_of(&error, NULL).code, status);
     }
 }
 
@@ -185,6 +219,7 @@ int main(void)
         cmocka_unit_test(the_problem_of_a_part_has_no_request_id),
         cmocka_unit_test(a_problem_has_the_members_of_rfc_9457_and_names_its_fields),
         cmocka_unit_test(a_problem_without_fields_has_an_empty_list),
+        cmocka_unit_test(clients_of_another_system_read_a_message_in_its_words),
         cmocka_unit_test(at_most_eight_fields_are_named),
         cmocka_unit_test(a_problem_is_json_whatever_it_repeats),
     };
