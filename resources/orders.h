@@ -48,8 +48,8 @@ extern const char *const fb_order_states[FB_ORDER_STATES];
 #define FB_ORDERS_PENDING_DEFAULT 1000000
 #define FB_ORDERS_TAKE_MAX        1000 /* ids of one internal command */
 #define FB_ORDERS_TAKE_DAYS_MAX                                                                    \
-    100000 /* days of machines that it looks at, but for the first order: the others stay PENDING  \
-            */
+    100000 /* days of machines that it looks at or frees, but for the first order: the others stay \
+              PENDING */
 
 fb_order_state_t fb_order_state(const fb_row_t *order);
 fb_value_t fb_order_value(const fb_row_t *order, unsigned field);

@@ -105,6 +105,11 @@ static void take_with_days(take_t *take, const fb_order_t *order, const fb_args_
     take->until = take->change->count;
 }
 
+static uint64_t count_days(const fb_order_t *order)
+{
+    return (uint64_t)(order->end - order->start + 1) * fb_numbers_count(order->machines);
+}
+
 static fb_code_t plan_take(const fb_snapshot_t *snapshot, const fb_args_t *args, fb_plan_t *plan,
                            fb_error_t *error)
 {
@@ -118,8 +123,7 @@ static fb_code_t plan_take(const fb_snapshot_t *snapshot, const fb_args_t *args,
             fb_order_start(&order, args->now, &args->values[0], &plan->change);
             continue;
         }
-        uint64_t days = (uint64_t)(order.end - order.start + 1);
-        uint64_t bits = days * fb_numbers_count(order.machines);
+        uint64_t bits = count_days(&order);
         if (take.bits > 0 && take.bits + bits > FB_ORDERS_TAKE_DAYS_MAX)
             break;
         take.bits += bits;
@@ -151,11 +155,17 @@ static fb_code_t plan_expire(const fb_snapshot_t *snapshot, const fb_args_t *arg
 {
     fb_order_ends_t ends = {0};
     fb_order_t order;
+    uint64_t bits = 0;
     unsigned at = 0;
     while (next_order(snapshot, args, &at, &order)) {
-        if (order.is_held && order.values[FB_ORDER_HOLD_UNTIL].number <= args->now)
-            fb_order_end(&order, FB_ORDER_IS_CANCELLED, FB_SLICE("the hold of its days was over"),
-                         args->now, &ends, &plan->change);
+        if (!order.is_held || order.values[FB_ORDER_HOLD_UNTIL].number > args->now)
+            continue;
+        uint64_t more = count_days(&order);
+        if (bits > 0 && bits + more > FB_ORDERS_TAKE_DAYS_MAX)
+            break;
+        bits += more;
+        fb_order_end(&order, FB_ORDER_IS_CANCELLED, FB_SLICE("the hold of its days was over"),
+                     args->now, &ends, &plan->change);
     }
     return end_plan(snapshot, &ends, plan, error);
 }

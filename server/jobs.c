@@ -103,7 +103,7 @@ static void settle_all(fb_jobs_t *jobs, fb_jobs_command_t *answered, bool ends)
         fb_jobs_settle(jobs, answered);
         answered = next;
     }
-    for (int ask = FB_JOBS_REQUEUE; ask < FB_JOBS_ASKS && !ends; ask++) {
+    for (int ask = FB_JOBS_EXPIRE; ask < FB_JOBS_ASKS && !ends; ask++) {
         if (was_answered[ask])
             fb_jobs_care_on(jobs, (fb_jobs_ask_t)ask, fb_clock_monotonic_ms());
     }

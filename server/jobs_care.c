@@ -224,6 +224,8 @@ void fb_jobs_care(fb_jobs_t *jobs, uint64_t now_ms)
 void fb_jobs_care_on(fb_jobs_t *jobs, fb_jobs_ask_t ask, uint64_t now_ms)
 {
     const fb_snapshot_t *snapshot = fb_shelf_visit(jobs->visitor);
+    if (ask == FB_JOBS_EXPIRE)
+        expire(jobs, snapshot);
     if (ask == FB_JOBS_ARCHIVE)
         archive(jobs, snapshot, 0, now_ms);
     if (ask == FB_JOBS_REQUEUE && jobs->missing > 0)

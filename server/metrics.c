@@ -145,7 +145,8 @@ void fb_metrics_put_samples(fb_buffer_t *out, const fb_sample_t *samples, size_t
 }
 
 void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *help,
-                              const fb_histogram_t *histogram, const double *bounds, unsigned count)
+                              const fb_histogram_t *histogram, const double *bounds, unsigned count,
+                              double a_second)
 {
     char line[128], label[48];
     uint64_t below = 0;
@@ -161,7 +162,7 @@ void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *he
     fb_metrics_put(out, line, "le=\"+Inf\"", (double)below);
     snprintf(line, sizeof(line), "%s_sum", name);
     double sum = (double)fb_count_read(&histogram->sum);
-    fb_metrics_put(out, line, NULL, bounds != NULL ? sum / 1e9 : sum);
+    fb_metrics_put(out, line, NULL, sum / a_second);
     snprintf(line, sizeof(line), "%s_count", name);
     fb_metrics_put(out, line, NULL, (double)below);
 }
@@ -169,13 +170,13 @@ void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *he
 void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
                               const fb_histogram_t *histogram)
 {
-    fb_metrics_put_histogram(out, name, help, histogram, bucket_seconds, FB_DURATION_BUCKETS);
+    fb_metrics_put_histogram(out, name, help, histogram, bucket_seconds, FB_DURATION_BUCKETS, 1e9);
 }
 
 void fb_metrics_put_sizes(fb_buffer_t *out, const char *name, const char *help,
                           const fb_histogram_t *histogram)
 {
-    fb_metrics_put_histogram(out, name, help, histogram, NULL, FB_SIZE_BUCKETS);
+    fb_metrics_put_histogram(out, name, help, histogram, NULL, FB_SIZE_BUCKETS, 1);
 }
 
 typedef struct {

@@ -84,11 +84,11 @@ typedef struct {
 
 void fb_metrics_put_samples(fb_buffer_t *out, const fb_sample_t *samples, size_t count);
 /* Appends a histogram whose first `count` buckets (at most FB_DURATION_BUCKETS; one more is
- * "beyond") end at these bounds in seconds, and whose sum is in nanoseconds; `bounds` NULL: of
- * sizes, up to 1, 2, 4, ... */
+ * "beyond") end at these bounds in seconds, and of whose sum so many are a second; `bounds` NULL:
+ * of sizes, up to 1, 2, 4, ... */
 void fb_metrics_put_histogram(fb_buffer_t *out, const char *name, const char *help,
-                              const fb_histogram_t *histogram, const double *bounds,
-                              unsigned count);
+                              const fb_histogram_t *histogram, const double *bounds, unsigned count,
+                              double a_second);
 /* Appends a whole histogram of durations, in seconds, or of sizes. */
 void fb_metrics_put_durations(fb_buffer_t *out, const char *name, const char *help,
                               const fb_histogram_t *histogram);

@@ -41,10 +41,10 @@ static void put_processing(fb_buffer_t *out, const fb_order_metrics_t *orders)
         beyond -= orders->of[FB_TOTAL_BUCKETS + i];
     }
     fb_count_set(&histogram.buckets[FB_ORDER_BUCKETS], beyond);
-    fb_count_set(&histogram.sum, orders->of[FB_TOTAL_PROCESSING_MS] * 1000000);
+    fb_count_set(&histogram.sum, orders->of[FB_TOTAL_PROCESSING_MS]);
     fb_metrics_put_histogram(out, "fleetbit_order_processing_seconds",
                              "From started_at to completed_at of the orders that were completed.",
-                             &histogram, bounds, FB_ORDER_BUCKETS);
+                             &histogram, bounds, FB_ORDER_BUCKETS, 1e3);
 }
 
 _Static_assert(FB_ORDER_BUCKETS <= FB_DURATION_BUCKETS, "a histogram has room for the buckets");

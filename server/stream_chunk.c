@@ -136,7 +136,8 @@ static fb_stream_chunk_t *from_journal(fb_streams_t *streams, const fb_stream_cl
 
 static bool is_event(const fb_op_t *op)
 {
-    return op->kind != FB_OP_DAYS && fb_registry_resource(op->subject)->topic != NULL;
+    bool is_of_row = op->kind == FB_OP_PUT || op->kind == FB_OP_DELETE;
+    return is_of_row && fb_registry_resource(op->subject)->topic != NULL;
 }
 
 static uint32_t count_events(const fb_change_t *change)

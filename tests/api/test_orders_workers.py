@@ -213,6 +213,9 @@ def test_an_archived_order_waits_for_redis_and_nobody_else_does(past):
 
 
 def test_leaving_the_memory_is_no_event(past):
+    with Api(past.port) as api:  # what other tests have placed is at its end
+        eventually(lambda: not any(api.read("/metrics")[f"{state}_count"]
+                                   for state in ("pending", "processing")))
     with Api(past.port) as api, Stream(past.port, "/v1/stream?topics=order") as stream:
         stream.begin()
         before = scrape(past).value("fleetbit_orders_archived_total")
@@ -230,6 +233,28 @@ def test_leaving_the_memory_is_no_event(past):
         assert [state for number, state in states if number == order] == [
             "PENDING", "PROCESSING", "COMPLETED"]
     assert {number for number, _ in states} == {*orders, last}
+
+
+def test_a_stream_that_resumes_in_the_log_has_the_same_events(make_server):
+    """What is queued and what leaves the memory is in the log, too, and is no event there either.
+    """
+    server = make_server(env=settings(recent=0, processing_time="1ms")).start()
+    seen = []
+    with Api(server.port) as api, Stream(server.port, "/v1/stream?topics=order") as stream:
+        orders = {api.new_order()["id"] for _ in range(20)}
+        while orders:
+            block = stream.event()
+            seen.append((block.event, block.id, block.data))
+            if block.json["status"] in ENDS:
+                orders.remove(block.json["id"])
+    eventually(lambda: scrape(server).value("fleetbit_orders_archived_total") == 20)
+    server.stop()
+    server.start()  # the journal is empty now
+    for first in (0, 1, 7, len(seen) - 2):
+        with Stream(server.port, "/v1/stream?topics=order", last=seen[first][1]) as stream:
+            for expected in seen[first + 1:]:
+                block = stream.event()
+                assert (block.event, block.id, block.data) == expected
 
 
 def test_after_a_restart_the_state_is_the_same_and_verify_finds_no_difference(past):

@@ -209,9 +209,10 @@ static void a_machine_in_maintenance_or_retired_rejects_an_order(void **state)
     assert_booked(fleet, 2, ".....");
 }
 
-static void one_take_sets_so_many_days_and_no_more(void **state)
+/* Orders of 300 machines for 366 days, each for days of its own: two have more than one command may
+ * set or clear. */
+static void create_large(fleet_t *fleet, int count, const char *rest)
 {
-    fleet_t *fleet = *state;
     fb_buffer_t body = {0};
     const uint32_t machines = 300;
     for (uint32_t i = 4; i <= machines; i++) {
@@ -220,7 +221,7 @@ static void one_take_sets_so_many_days_and_no_more(void **state)
                  i);
         write_ok(fleet, "POST", "/v1/machines", text);
     }
-    for (int n = 0; n < 3; n++) { /* 300 machines x 366 days are more than one may have */
+    for (int n = 0; n < count; n++) {
         body.len = 0;
         fb_buffer_put_literal(&body, "{\"user_id\":1,\"total_amount\":1,\"item_ids\":[");
         for (uint32_t i = 1; i <= machines; i++)
@@ -229,16 +230,35 @@ static void one_take_sets_so_many_days_and_no_more(void **state)
         fb_json_put_day(&body, TODAY + n * 366);
         fb_buffer_put_literal(&body, ",\"end_date\":");
         fb_json_put_day(&body, TODAY + n * 366 + 365);
-        fb_buffer_put_literal(&body, "}");
+        fb_buffer_printf(&body, "%s}", rest);
         fb_buffer_put_char(&body, '\0');
         create(fleet, body.at);
     }
+    fb_buffer_dispose(&body);
+}
+
+static void one_take_sets_so_many_days_and_no_more(void **state)
+{
+    fleet_t *fleet = *state;
+    create_large(fleet, 3, "");
     create(fleet, ORDER(""));
     for (uint32_t n = 1; n <= 3; n++) {
         assert_int_equal(ask_fleet(fleet, &fb_orders_take, 1, 4), FB_OK);
         assert_int_equal(fb_orders_in(fleet->view, FB_ORDER_IS_PROCESSING)->count, n + n / 3);
     }
-    fb_buffer_dispose(&body);
+}
+
+static void holds_that_are_over_free_so_many_days_at_a_time(void **state)
+{
+    fleet_t *fleet = *state;
+    create_large(fleet, 3, ",\"hold_seconds\":60");
+    fleet->now += 60000;
+    for (uint32_t n = 1; n <= 3; n++) {
+        assert_int_equal(ask_fleet(fleet, &fb_orders_expire, 1, 3), FB_OK);
+        assert_int_equal(fb_orders_in(fleet->view, FB_ORDER_IS_CANCELLED)->count, n);
+        assert_int_equal(fb_orders_held(fleet->view)->count, 3 - n);
+    }
+    assert_int_equal(ask_fleet(fleet, &fb_orders_expire, 1, 3), FB_CONFLICT);
 }
 
 static void an_order_that_is_asked_for_twice_is_taken_once(void **state)
@@ -360,6 +380,7 @@ int main(void)
         TEST(what_is_in_the_way_rejects_an_order),
         TEST(a_machine_in_maintenance_or_retired_rejects_an_order),
         TEST(one_take_sets_so_many_days_and_no_more),
+        TEST(holds_that_are_over_free_so_many_days_at_a_time),
         TEST(an_order_that_is_asked_for_twice_is_taken_once),
         TEST(somebody_outside_starts_and_completes),
         TEST(an_order_that_cannot_be_booked_is_not_started),
