@@ -107,6 +107,8 @@ def test_what_is_unchanged_costs_no_commit(make, provider, answer):
         until_read(api, provider, answer(one("Other")) if answer is Provider.body
                    else Provider.tagged(one("Other"), '"8"'))
         until_titles(api, "Other")
+        provider.answer = answer(one())  # what was so before, and was not last
+        until_titles(api, "Camela")
 
 
 def test_both_vocabularies_give_the_same_plan(make, provider):
