@@ -24,7 +24,8 @@ MASK = 2**64 - 1
 LAST_ID_SEED = 1 << 63
 ROW_NAMES = {"machines": b"machine", "windows": b"window", "statuses": b"status",
              "order_ids": b"order", "order_totals": b"order_total",
-             "idempotencies": b"idempotency"}
+             "idempotencies": b"idempotency", "factories": b"factory",
+             "sprockets": b"sprocket"}
 
 
 # --- resources/checksum.h, once more --------------------------------------------------------
