@@ -23,8 +23,8 @@ RUN ./dev build release && strip --strip-all -o /fleetbit build/release/fleetbit
 FROM debian:bookworm-slim AS runtime
 RUN apt-get -qq update \
     && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends \
-        libcurl4 libh2o-evloop0.13 libhiredis0.14 libjansson4 libjemalloc2 libssl3 libxxhash0 \
-        libyaml-0-2 redis-server tzdata zlib1g >/dev/null \
+        libcurl4 libexpat1 libh2o-evloop0.13 libhiredis0.14 libjansson4 libjemalloc2 libssl3 \
+        libxxhash0 libyaml-0-2 redis-server tzdata zlib1g >/dev/null \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/cache/debconf/* /var/log/* /var/lib/redis /etc/redis \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/fleetbit \

@@ -159,6 +159,14 @@ static int read_decimals(fb_slice_t text, size_t *len)
     return ms;
 }
 
+/* Is it the midnight in UTC at which a month begins? Leap seconds are before one (ITU-R TF.460). */
+static bool begins_month(fb_instant_t instant)
+{
+    int year, month, day;
+    fb_day_to_civil((fb_day_t)(instant / MS_PER_DAY), &year, &month, &day);
+    return instant % MS_PER_DAY == 0 && day == 1;
+}
+
 fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant)
 {
     fb_day_t day = 0;
@@ -174,10 +182,13 @@ fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant)
     fb_date_result_t zone = read_offset((fb_slice_t){t + clock, text.len - clock}, &offset_minutes);
     if (date == FB_DATE_SHAPE || zone == FB_DATE_SHAPE || hour < 0 || minute < 0 || second < 0)
         return FB_DATE_SHAPE;
-    if (date != FB_DATE_OK || zone != FB_DATE_OK || hour > 23 || minute > 59 || second > 59)
+    if (date != FB_DATE_OK || zone != FB_DATE_OK || hour > 23 || minute > 59 || second > 60)
         return FB_DATE_NO_SUCH_DAY;
     int64_t minutes = hour * 60 + minute - offset_minutes;
-    *instant = (fb_instant_t)day * MS_PER_DAY + (minutes * 60 + second) * 1000 + ms;
+    fb_instant_t whole = (fb_instant_t)day * MS_PER_DAY + (minutes * 60 + second) * 1000;
+    if (second == 60 && !begins_month(whole))
+        return FB_DATE_NO_SUCH_DAY;
+    *instant = whole + ms;
     return FB_DATE_OK;
 }
 
@@ -210,8 +221,16 @@ fb_code_t fb_zone_set(const char *name, fb_error_t *error)
 
 fb_day_t fb_zone_day(fb_instant_t instant)
 {
+    return fb_zone_local(instant).day;
+}
+
+fb_local_t fb_zone_local(fb_instant_t instant)
+{
     time_t seconds = (time_t)(instant >= 0 ? instant / 1000 : (instant - 999) / 1000);
     struct tm local;
     fb_assert(localtime_r(&seconds, &local) != NULL);
-    return fb_day_from_civil(local.tm_year + 1900, local.tm_mon + 1, local.tm_mday);
+    return (fb_local_t){
+        .day = fb_day_from_civil(local.tm_year + 1900, local.tm_mon + 1, local.tm_mday),
+        .second = (local.tm_hour * 60 + local.tm_min) * 60 + local.tm_sec,
+    };
 }

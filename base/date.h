@@ -34,11 +34,19 @@ void fb_instant_format(fb_instant_t instant, char *text);
 bool fb_instant_parse(fb_slice_t text, fb_instant_t *instant);
 /* Reads an instant as others write it (RFC 3339, date-time): in UTC ("Z") or with an offset, with
  * any number of decimals, of which those below a millisecond are dropped. A space may stand for
- * the plus of the offset: that is what a query makes of one that was not encoded. A leap second is
- * no such instant. */
+ * the plus of the offset: that is what a query makes of one that was not encoded. A leap second
+ * (23:59:60 in UTC, at the end of a month) is the second after it, as POSIX counts. */
 fb_date_result_t fb_instant_read(fb_slice_t text, fb_instant_t *instant);
 
 /* Makes `name` (an IANA time zone) the fleet's zone of this process; once, before any thread. */
 fb_code_t fb_zone_set(const char *name, fb_error_t *error);
 /* The civil date in the fleet's zone at an instant. */
 fb_day_t fb_zone_day(fb_instant_t instant);
+
+/* A local time: what a clock on a wall shows, to the second. */
+typedef struct {
+    fb_day_t day;
+    int second; /* since midnight */
+} fb_local_t;
+/* The local time in the fleet's zone at an instant; what is below a second is dropped. */
+fb_local_t fb_zone_local(fb_instant_t instant);

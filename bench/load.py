@@ -159,6 +159,7 @@ def figures_of(bench, workload, sides, body_bytes):
     figures = [figure for side in sides for figure in side.figures()]
     figures[0].note += (f"; {body_bytes:,} bytes of body, {workload.connections} connections, "
                         f"threads: {workload.threads}")
+    figures[0].at_least = bench.limit_of_a_million(workload.least)
     for other in sides[1:]:
         least = other.least
         if workload.fleet == "many":

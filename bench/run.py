@@ -12,6 +12,7 @@ samples as JSON. Exits with 1 when something does not run, never because of a fi
     live.py         status changes and event streams, likewise
     fleets.py       seeding, starting, memory, changing: a table of runs, too
     connections.py  memory of connections and streams, likewise
+    plans.py        the plans of a provider, likewise
     coherence.py    several instances on one Redis, likewise
     instructions.py what a request costs under callgrind, likewise
     figures.py      medians, spreads, tables
@@ -39,6 +40,7 @@ import instructions
 import live
 import load
 import orders
+import plans
 import report
 import writes
 from figures import table
@@ -67,11 +69,12 @@ def letter(title):
 
 def runs():
     """Name to title and function: first what a small fleet is enough for."""
-    loads = {"few": {}, "many": {}}
+    loads = {"few": {}, "plans": {}, "many": {}}
     for name, workload in WORKLOADS.items():
         loads[workload.fleet][name] = (workload.title, functools.partial(run_load, workload))
-    return (loads["few"] | writes.RUNS | live.RUNS | orders.RUNS | connections.RUNS | fleets.RUNS
-            | loads["many"] | coherence.RUNS | instructions.RUNS)
+    return (loads["few"] | writes.RUNS | live.RUNS | orders.RUNS | connections.RUNS
+            | loads["plans"] | plans.RUNS | fleets.RUNS | loads["many"] | coherence.RUNS
+            | instructions.RUNS)
 
 
 def run_load(workload, bench, name):
@@ -103,7 +106,7 @@ class Bench:
 
     def close(self):
         self.say("")
-        for fleet in ("many", "few", "empty", "cluster"):
+        for fleet in ("many", "few", "plans", "empty", "cluster"):
             shutil.rmtree(self.data(fleet), ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.access_log)
@@ -173,7 +176,10 @@ class Bench:
 
     def seeded(self, fleet):
         """Makes the fleet where this run of the bench has not yet; what fleets.seed says of it."""
-        if fleet not in self._seeds:
+        if fleet == "plans" and fleet not in self._seeds:
+            self.say("reading the plans of a provider")
+            self._seeds[fleet] = plans.seed(self, self.data(fleet))
+        elif fleet not in self._seeds:
             machines = self.many if fleet == "many" else self.few
             self.say(f"seeding {machines:,} machines")
             self._seeds[fleet] = fleets.seed(self, machines, self.data(fleet))

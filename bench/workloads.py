@@ -64,6 +64,21 @@ def one_order(client):
     await_processed(client, 1)
 
 
+PLANS_FIRST = datetime.date(2027, 1, 1)  # the day from which on there are plans
+PLANS_A_MONTH = 100
+SEARCHES = 600_000  # no round gets as far
+
+
+def searches(count):
+    """Of a month each, no two of them alike."""
+    chance, first = random.Random(1), datetime.datetime.combine(PLANS_FIRST, datetime.time())
+    seconds = chance.sample(range(2800 * 86400), count)  # the fewest plans are on so many days
+    begins = [first + datetime.timedelta(seconds=each) for each in seconds]
+    month = datetime.timedelta(days=30)
+    return [f"/search?starts_at={at.isoformat()}Z&ends_at={(at + month).isoformat()}Z"
+            for at in begins]
+
+
 MONTHS = range(28, 32)  # how many days they have
 MONTH_FIRSTS = range(700)
 
@@ -73,12 +88,13 @@ class Workload:
     title: str  # begins with its letter
     targets: typing.Callable[[], list]
     order: str = "same"  # the one target again and again; or each "once"; or at "random"
-    fleet: str = "few"  # how many machines: "few" or "many" (see run.py)
+    fleet: str = "few"  # how many machines: "few" or "many"; or "plans" (see run.py)
     threads: int = 1
     generator: str = "wrk"  # one of GENERATORS
     connections: int = 64
     streams: int = 1  # that a connection has open at a time, on HTTP/2
     prepare: typing.Callable = None  # of a client, before it is asked for: what must be there
+    least: float = None  # requests per second of server CPU that it must at least answer
     conditional: bool = False  # with the ETag of the answer as If-None-Match
     # Whom it is held against in requests per second of server CPU, and how many times theirs it
     # must at least be (None: it is only shown): names of PEERS, and of WORKLOADS.
@@ -115,6 +131,12 @@ WORKLOADS = {
     "order": Workload(
         "s: an order, under its old path", lambda: ["/get_order/1"], prepare=one_order,
         beside={"availability": 0.9}),
+    "search": Workload(
+        "t: the search of a month, with 100 plans, again and again", lambda: searches(1),
+        fleet="plans", beside={"availability": 0.8}),
+    "searches": Workload(
+        "u: searches of a month, with 100 plans, none of them asked twice",
+        lambda: searches(SEARCHES), order="once", fleet="plans", least=20_000),
     "range": Workload(
         "h: a page of those free on all days of a month, no range asked for twice",
         lambda: ranges(MONTH_FIRSTS, MONTHS, range(20, 60)), order="once", fleet="many",

@@ -13,6 +13,8 @@
  *     fb:{f}:invalidate      fb:{f}:PLANE:DATE      one day of a plane (a bitmap)
  *                            fb:{f}:HISTORY:ID      what became of one row (a stream)
  *                            fb:{f}:QUEUE           ids that wait for a consumer (a stream)
+ *                            fb:{f}:LEASE           who may do what one alone should (a string)
+ *                            fb:{f}:NOTES           what belongs to no revision (a hash)
  */
 #define FB_FLEET_NAME_BYTES_MAX 64
 #define FB_KEY_NAME_BYTES_MAX   32 /* ROW, PLANE, HISTORY: [a-z][a-z0-9_-]* */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/position.h"
 #include "base/slice.h"
+#include "persistence/notes.h"
 
 /* The contract of what keeps a fleet for ever: one log of changes, and the state they add up to.
  * store_redis.c is the real one; store_memory.c is for tests and bench of this contract.
@@ -209,6 +210,20 @@ typedef struct {
     /* The consumer goes: what it has not done goes into the queue again, for the others. */
     fb_code_t (*queue_leave)(fb_store_t *store, const fb_queue_t *queue, fb_error_t *error);
     fb_code_t (*queue_info)(fb_store_t *store, const fb_queue_t *queue, fb_queue_info_t *info,
+                            fb_error_t *error);
+    /* Takes the lease where nobody has it, and makes it last from now on where the owner has it;
+     * `*is_held` says whether he has it now. */
+    fb_code_t (*lease_take)(fb_store_t *store, const fb_lease_t *lease, bool *is_held,
+                            fb_error_t *error);
+    /* Gives it back, where the owner has it. */
+    fb_code_t (*lease_leave)(fb_store_t *store, const fb_lease_t *lease, fb_error_t *error);
+    /* Sets these fields, all or none, and leaves the others as they are. */
+    fb_code_t (*notes_put)(fb_store_t *store, const fb_notes_t *notes, const fb_slice_t *texts,
+                           fb_error_t *error);
+    /* The texts of these fields in their order, `at` NULL where there is none, to `on_notes`, which
+     * borrows them for the call. Writes nothing. */
+    fb_code_t (*notes_read)(fb_store_t *store, const fb_notes_t *notes,
+                            void (*on_notes)(void *context, const fb_slice_t *texts), void *context,
                             fb_error_t *error);
     /* What an acknowledgement is worth here, in one sentence for the log at start (the store's,
      * until the next call). */

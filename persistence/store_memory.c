@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "persistence/keys.h"
 #include "persistence/memory_history.h"
+#include "persistence/memory_notes.h"
 #include "persistence/memory_queue.h"
 #include "persistence/memory_rows.h"
 
@@ -37,6 +38,7 @@ typedef struct {
     size_t plane_count;
     fb_memory_histories_t histories;
     fb_memory_queues_t queues;
+    fb_memory_notes_t notes;
 } memory_t;
 
 static memory_t *memory(fb_store_t *store)
@@ -448,6 +450,38 @@ static fb_code_t memory_queue_info(fb_store_t *store, const fb_queue_t *queue,
     return FB_OK;
 }
 
+static fb_code_t memory_lease_take(fb_store_t *store, const fb_lease_t *lease, bool *is_held,
+                                   fb_error_t *error)
+{
+    (void)error;
+    *is_held = fb_memory_lease_take(&memory(store)->notes, lease);
+    return FB_OK;
+}
+
+static fb_code_t memory_lease_leave(fb_store_t *store, const fb_lease_t *lease, fb_error_t *error)
+{
+    (void)error;
+    fb_memory_lease_leave(&memory(store)->notes, lease);
+    return FB_OK;
+}
+
+static fb_code_t memory_notes_put(fb_store_t *store, const fb_notes_t *notes,
+                                  const fb_slice_t *texts, fb_error_t *error)
+{
+    (void)error;
+    fb_memory_notes_put(&memory(store)->notes, notes, texts);
+    return FB_OK;
+}
+
+static fb_code_t memory_notes_read(fb_store_t *store, const fb_notes_t *notes,
+                                   void (*on_notes)(void *context, const fb_slice_t *texts),
+                                   void *context, fb_error_t *error)
+{
+    (void)error;
+    fb_memory_notes_read(&memory(store)->notes, notes, on_notes, context);
+    return FB_OK;
+}
+
 static fb_code_t memory_durability(fb_store_t *store, bool *fsynced, fb_slice_t *sentence,
                                    fb_error_t *error)
 {
@@ -479,6 +513,7 @@ static void memory_destroy(fb_store_t *store)
     fb_memory_rows_dispose(&self->rows);
     fb_memory_histories_dispose(&self->histories);
     fb_memory_queues_dispose(&self->queues);
+    fb_memory_notes_dispose(&self->notes);
     free(self->log);
     free(self->planes);
     free(self);
@@ -497,6 +532,10 @@ static const fb_store_vtable_t memory_vtable = {
     .queue_done = memory_queue_done,
     .queue_leave = memory_queue_leave,
     .queue_info = memory_queue_info,
+    .lease_take = memory_lease_take,
+    .lease_leave = memory_lease_leave,
+    .notes_put = memory_notes_put,
+    .notes_read = memory_notes_read,
     .durability = memory_durability,
     .log_length = memory_log_length,
     .destroy = memory_destroy,

@@ -37,7 +37,7 @@ fb_code_t fb_store_redis_open(fb_store_redis_t *self, fb_error_t *error)
     bool fresh;
     fb_code_t code = fb_redis_link_open(self->link, &fresh, error);
     if (fresh)
-        self->has_library = self->has_queues = false;
+        self->has_library = self->has_queues = self->has_leases = false;
     return code;
 }
 
@@ -556,6 +556,10 @@ static const fb_store_vtable_t redis_vtable = {
     .queue_done = fb_store_redis_queue_done,
     .queue_leave = fb_store_redis_queue_leave,
     .queue_info = fb_store_redis_queue_info,
+    .lease_take = fb_store_redis_lease_take,
+    .lease_leave = fb_store_redis_lease_leave,
+    .notes_put = fb_store_redis_notes_put,
+    .notes_read = fb_store_redis_notes_read,
     .durability = fb_store_redis_durability,
     .log_length = fb_store_redis_log_length,
     .destroy = redis_destroy,

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t took_us; /* the last commit, to its answer; 0: there was none */
     bool has_library; /* over this connection: commit.lua is loaded, the epoch is of its run */
     bool has_queues;  /* the same of queue.lua */
+    bool has_leases;  /* and of lease.lua */
     char own_jobs_after[FB_MARK_BYTES]; /* then: what the consumer has before it, it was told */
     fb_buffer_t text;                   /* the sentence of durability */
     size_t entry_bytes; /* of the log, on average, as they were read last; 0: not known */
@@ -75,6 +76,16 @@ fb_code_t fb_store_redis_queue_done(fb_store_t *store, const fb_queue_t *queue,
 fb_code_t fb_store_redis_queue_leave(fb_store_t *store, const fb_queue_t *queue, fb_error_t *error);
 fb_code_t fb_store_redis_queue_info(fb_store_t *store, const fb_queue_t *queue,
                                     fb_queue_info_t *info, fb_error_t *error);
+
+/* The `lease_take` to `notes_read` of the contract. */
+fb_code_t fb_store_redis_lease_take(fb_store_t *store, const fb_lease_t *lease, bool *is_held,
+                                    fb_error_t *error);
+fb_code_t fb_store_redis_lease_leave(fb_store_t *store, const fb_lease_t *lease, fb_error_t *error);
+fb_code_t fb_store_redis_notes_put(fb_store_t *store, const fb_notes_t *notes,
+                                   const fb_slice_t *texts, fb_error_t *error);
+fb_code_t fb_store_redis_notes_read(fb_store_t *store, const fb_notes_t *notes,
+                                    void (*on_notes)(void *context, const fb_slice_t *texts),
+                                    void *context, fb_error_t *error);
 
 /* The `log_length` of the contract. */
 fb_code_t fb_store_redis_log_length(fb_store_t *store, uint64_t *entries, fb_error_t *error);

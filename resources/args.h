@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "base/uuid.h"
 #include "resources/field.h"
 
 #define FB_PATH_IDS_MAX 2
@@ -24,12 +25,13 @@ typedef struct {
 typedef struct {
     uint32_t ids[FB_PATH_IDS_MAX]; /* the {id}s of the path */
     unsigned id_count;
-    unsigned family;                  /* that the route leads to */
-    fb_value_t values[FB_FIELDS_MAX]; /* of the query, or of the body, in the order of its table */
-    fb_items_t items;                 /* of a body with FB_BODY_EACH, which has no values */
-    fb_instant_t now;                 /* commands: when the writer took it; views: 0 */
-    fb_buffer_t decoded;              /* owned: texts of a query, percent-decoded */
-    json_t *body;                     /* owned: texts of a body */
+    char uuid[FB_UUID_TEXT_BYTES + 1]; /* the {uuid} of the path, or empty */
+    unsigned family;                   /* that the route leads to */
+    fb_value_t values[FB_FIELDS_MAX];  /* of the query, or of the body, in the order of its table */
+    fb_items_t items;                  /* of a body with FB_BODY_EACH, which has no values */
+    fb_instant_t now;                  /* commands: when the writer took it; views: 0 */
+    fb_buffer_t decoded;               /* owned: texts of a query, percent-decoded */
+    json_t *body;                      /* owned: texts of a body */
 } fb_args_t;
 
 void fb_args_dispose(fb_args_t *args);

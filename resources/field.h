@@ -40,7 +40,8 @@ enum {
     FB_MULTILINE = 1 << 3, /* a text that may hold tabs and line ends */
     FB_UNIQUE = 1 << 4,    /* index: text -> the one row that has it */
     FB_FACET = 1 << 5,     /* index: text -> the set of rows that have it */
-    FB_PARENT = 1 << 6,    /* index: the id of another row -> the rows that belong to it */
+    FB_PARENT = 1 << 6,    /* index: the id of another row, or a day -> the rows that
+                              belong to it */
     FB_OWN_ID = 1 << 7,    /* of a body: what the JSON calls the id of the path, if not "id" */
     FB_OMITTED = 1 << 8,   /* the JSON of a row leaves it out where it is null */
     FB_GIVEN = 1 << 9,     /* index: the set of rows in which it is not null */

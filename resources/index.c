@@ -49,43 +49,45 @@ static void facet_put(fb_index_t *index, fb_build_t *build, fb_slice_t text, uin
     index->facets = facets;
 }
 
-/* Where `id` is among the ids, or would be. */
-static uint32_t child_place(const fb_children_t *children, uint32_t id)
+/* Those of one parent in a block that may be written and has room for one more. A day may have very
+ * many: within one build the block grows in place, by half of itself at a time. */
+static fb_children_t *own_children(fb_build_t *build, const fb_children_t *before)
 {
-    uint32_t low = 0, high = children ? children->count : 0;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (children->ids[middle] < id)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    uint32_t count = before ? before->count : 0;
+    bool is_own = before != NULL && fb_build_owns(build, before);
+    if (is_own && count < before->capacity)
+        return (fb_children_t *)before;
+    uint32_t capacity = count + 1 + (is_own ? count / 2 : 0);
+    fb_children_t *children = fb_build_alloc(build, CHILDREN_BYTES(capacity));
+    if (count > 0)
+        memcpy(children->ids, before->ids, count * sizeof(before->ids[0]));
+    children->count = count;
+    children->capacity = capacity;
+    fb_build_retire(build, before);
+    return children;
 }
 
 static void child_put(fb_snapshot_t *next, fb_index_t *index, fb_build_t *build, uint32_t parent,
                       uint32_t id, bool add)
 {
     const fb_children_t *before = fb_table_get(&index->children, parent);
-    uint32_t count = before ? before->count : 0;
-    uint32_t place = child_place(before, id);
-    bool is_in = place < count && before->ids[place] == id;
+    fb_children_t *children = own_children(build, before);
+    uint32_t place = fb_children_place(children, id);
+    uint32_t *at = children->ids + place;
+    size_t behind = (children->count - place) * sizeof(*at);
+    bool is_in = place < children->count && *at == id;
+    if (children != before)
+        fb_table_put(&index->children, build, parent, children);
     /* A child that changed in itself changes what its parent shows, too. */
-    uint32_t grown = count + (add && !is_in ? 1 : 0) - (!add && is_in ? 1 : 0);
-    fb_children_t *children = fb_build_alloc(build, CHILDREN_BYTES(grown));
     children->changed = next->serial;
-    children->count = grown;
-    for (uint32_t from = 0, to = 0; from < count; from++) {
-        if (!add && before->ids[from] == id)
-            continue;
-        if (add && !is_in && from == place)
-            to++;
-        children->ids[to++] = before->ids[from];
+    if (add && !is_in) {
+        memmove(at + 1, at, behind);
+        *at = id;
+        children->count++;
+    } else if (!add && is_in) {
+        memmove(at, at + 1, behind - sizeof(*at));
+        children->count--;
     }
-    if (add && !is_in)
-        children->ids[place] = id;
-    fb_table_put(&index->children, build, parent, children);
-    fb_build_retire(build, before);
 }
 
 static void children_put(fb_snapshot_t *next, fb_build_t *build, unsigned family, unsigned field,
@@ -155,10 +157,13 @@ static void clear_facets(fb_index_t *index, fb_build_t *build)
 
 static void clear_children(fb_index_t *index, fb_build_t *build)
 {
-    uint32_t parent = 1; /* no id is 0: that is what follows upon the last one */
+    uint32_t parent = 0; /* what follows upon the last one that there can be, too */
     const fb_children_t *children;
-    for (; parent != 0 && (children = fb_table_next(&index->children, &parent)); parent++)
+    while ((children = fb_table_next(&index->children, &parent)) != NULL) {
         fb_build_retire(build, children);
+        if (++parent == 0)
+            break;
+    }
     fb_table_clear(&index->children, build);
 }
 

@@ -54,7 +54,8 @@ fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
                        const fb_bitmap_filter_t *filter, const fb_view_t *view,
                        const fb_args_t *args, bool counted, fb_page_t *page, fb_error_t *error)
 {
-    uint32_t ids[FB_PAGE_ROWS_MAX + 1], after;
+    uint32_t ids[FB_PAGE_ROWS_MAX + 1];
+    uint64_t after;
     fb_code_t code =
         fb_cursor_read(view->query, view->query_count, view->path, args, &after, error);
     if (code != FB_OK)
@@ -66,8 +67,8 @@ fb_code_t fb_page_find(const fb_snapshot_t *snapshot, unsigned family,
     page->args = args;
     page->bytes = AROUND_BYTES;
     /* One more than the page shows whether there is a next one; behind the last id is nothing. */
-    size_t wanted = after == UINT32_MAX ? 0 : limit + 1;
-    uint32_t from = after == UINT32_MAX ? after : after + 1;
+    size_t wanted = after >= UINT32_MAX ? 0 : limit + 1;
+    uint32_t from = after >= UINT32_MAX ? UINT32_MAX : (uint32_t)after + 1;
     size_t found = fb_bitmap_select(filter, from, ids, wanted, counted ? &page->count : NULL);
     page->more = found > limit;
     page->row_count = page->more ? limit : found;

@@ -41,7 +41,7 @@ static fb_code_t check_status(const fb_value_t *status, fb_error_t *error)
 static fb_code_t read_from(const fb_snapshot_t *snapshot, const fb_args_t *args, uint32_t *from,
                            fb_error_t *error)
 {
-    uint32_t before;
+    uint64_t before;
     fb_code_t code = check_status(&args->values[FB_ORDERS_STATUS], error);
     if (code == FB_OK)
         code = fb_cursor_read(fb_orders_query, FB_ORDERS_QUERY, fb_order_views[FB_ORDER_LIST].path,
@@ -49,7 +49,7 @@ static fb_code_t read_from(const fb_snapshot_t *snapshot, const fb_args_t *args,
     if (code != FB_OK)
         return code;
     uint32_t newest = snapshot->families[FB_ORDERS].last_id;
-    *from = before > 0 && before <= newest ? before - 1 : newest;
+    *from = before > 0 && before <= newest ? (uint32_t)before - 1 : newest;
     return FB_OK;
 }
 

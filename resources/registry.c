@@ -17,6 +17,9 @@ static const fb_resource_t *const resources[] = {
     [FB_IDEMPOTENCY] = &fb_idempotency,
     [FB_FACTORIES] = &fb_factories,
     [FB_SPROCKETS] = &fb_sprockets,
+    [FB_PLANS] = &fb_plans,
+    [FB_SEARCH] = &fb_search,
+    [FB_FEED] = &fb_feed,
 };
 
 _Static_assert(FB_COUNT(resources) == FB_FAMILY_COUNT, "every family has its line");
@@ -51,12 +54,38 @@ int fb_registry_queue(fb_slice_t queue)
     return -1;
 }
 
-/* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits: all else is
- * a path that does not exist. */
+#define UUID_PATTERN "{uuid}"
+
+static bool is_uuid_pattern(const char *pattern)
+{
+    return strncmp(pattern, UUID_PATTERN, sizeof(UUID_PATTERN) - 1) == 0;
+}
+
+static bool match_id(fb_slice_t segment, unsigned ids, fb_route_t *route)
+{
+    uint64_t id;
+    if (!fb_slice_to_u64(segment, UINT32_MAX, &id) || id == 0)
+        return false;
+    fb_assert(ids < FB_PATH_IDS_MAX);
+    route->ids[ids] = (uint32_t)id;
+    return true;
+}
+
+static bool match_uuid(fb_slice_t segment, fb_route_t *route)
+{
+    if (!fb_uuid_is_text(segment))
+        return false;
+    memcpy(route->uuid, segment.at, FB_UUID_TEXT_BYTES);
+    return true;
+}
+
+/* Does the path fit the pattern? An {id} takes a positive decimal number of 32 bits, a {uuid} one
+ * in lower case: all else is a path that does not exist. */
 static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
 {
     size_t at = 0;
     unsigned ids = 0;
+    route->uuid[0] = '\0';
     while (*pattern != '\0') {
         if (*pattern != '{') {
             if (at == path.len || path.at[at++] != *pattern++)
@@ -64,13 +93,13 @@ static bool match(const char *pattern, fb_slice_t path, fb_route_t *route)
             continue;
         }
         size_t start = at;
-        uint64_t id;
         while (at < path.len && path.at[at] != '/')
             at++;
-        if (!fb_slice_to_u64((fb_slice_t){path.at + start, at - start}, UINT32_MAX, &id) || id == 0)
+        fb_slice_t segment = {path.at + start, at - start};
+        bool is_uuid = is_uuid_pattern(pattern);
+        if (!(is_uuid ? match_uuid(segment, route) : match_id(segment, ids, route)))
             return false;
-        fb_assert(ids < FB_PATH_IDS_MAX);
-        route->ids[ids++] = (uint32_t)id;
+        ids += is_uuid ? 0 : 1;
         pattern = strchr(pattern, '}') + 1;
     }
     route->id_count = ids;
@@ -189,6 +218,7 @@ void fb_registry_begin_args(const fb_route_t *route, fb_args_t *args)
     args->family = route->family;
     memcpy(args->ids, route->ids, sizeof(args->ids));
     args->id_count = route->id_count;
+    memcpy(args->uuid, route->uuid, sizeof(args->uuid));
 }
 
 fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
@@ -216,7 +246,7 @@ fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_arg
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids)
 {
     while (*path != '\0') {
-        if (*path != '{') {
+        if (*path != '{' || is_uuid_pattern(path)) {
             fb_buffer_put_char(buffer, *path++);
             continue;
         }

@@ -15,6 +15,9 @@ typedef enum {
     FB_IDEMPOTENCY,
     FB_FACTORIES,
     FB_SPROCKETS,
+    FB_PLANS,
+    FB_SEARCH,
+    FB_FEED,
     FB_FAMILY_COUNT,
 } fb_family_id_t;
 
@@ -27,6 +30,9 @@ extern const fb_resource_t fb_order_totals;
 extern const fb_resource_t fb_idempotency;
 extern const fb_resource_t fb_factories;
 extern const fb_resource_t fb_sprockets;
+extern const fb_resource_t fb_plans;
+extern const fb_resource_t fb_search;
+extern const fb_resource_t fb_feed;
 
 unsigned fb_registry_count(void);
 const fb_resource_t *fb_registry_resource(unsigned family);
@@ -43,7 +49,8 @@ typedef struct {
     const fb_command_t *command;
     uint32_t ids[FB_PATH_IDS_MAX];
     unsigned id_count;
-    char allow[64]; /* the methods of the path, as the Allow field has them */
+    char uuid[FB_UUID_TEXT_BYTES + 1]; /* empty: there is none in the path */
+    char allow[64];                    /* the methods of the path, as the Allow field has them */
 } fb_route_t;
 
 /* FB_NOT_FOUND where no path matches, FB_METHOD_NOT_ALLOWED where one does but not with this
@@ -51,7 +58,7 @@ typedef struct {
 fb_code_t fb_registry_route(fb_slice_t method, fb_slice_t path, fb_route_t *route,
                             fb_error_t *error);
 
-/* Begins the arguments of a route: its family, and the {id}s of its path. */
+/* Begins the arguments of a route: its family, and the {id}s and the {uuid} of its path. */
 void fb_registry_begin_args(const fb_route_t *route, fb_args_t *args);
 /* Reads what a route to a view is asked with: the {id}s of its path, and the query by its table. */
 fb_code_t fb_registry_read_args(const fb_route_t *route, fb_slice_t query, fb_args_t *args,
@@ -66,5 +73,5 @@ fb_code_t fb_registry_read_body(const fb_route_t *route, fb_slice_t body, fb_arg
  * not; NULL where none says that it is its own (fb_resource_t.path). */
 const fb_resource_t *fb_registry_owner(fb_slice_t target);
 
-/* Appends `path` with its {id}s filled in. */
+/* Appends `path` with its {id}s filled in; a {uuid} stays. */
 void fb_registry_put_path(fb_buffer_t *buffer, const char *path, const uint32_t *ids);

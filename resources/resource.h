@@ -8,6 +8,7 @@
 typedef enum {
     FB_SOURCE_SNAPSHOT, /* `render` */
     FB_SOURCE_HISTORY,  /* Redis, by a thread that may wait for it: server/history.h */
+    FB_SOURCE_FEED,     /* Redis, too: server/feed_view.h */
     FB_SOURCE_EVENTS,   /* the journal, for as long as the client stays: server/stream.h */
     FB_SOURCE_POSTED,   /* `render`, of what is asked in the body of a POST: `query` is the table of
                            its members, and the answer is not kept */
@@ -25,7 +26,7 @@ typedef struct {
                         fb_error_t *error);
     /* Of all that `render` reads: while it stays the same, so does the body. */
     uint64_t (*stamp)(const fb_snapshot_t *snapshot, const fb_args_t *args);
-    fb_source_t source; /* FB_SOURCE_HISTORY, FB_SOURCE_EVENTS: `render` and `stamp` are NULL;
+    fb_source_t source; /* FB_SOURCE_HISTORY, _FEED, _EVENTS: `render` and `stamp` are NULL;
                            FB_SOURCE_POSTED: `stamp` is */
 } fb_view_t;
 
@@ -66,13 +67,21 @@ typedef struct {
 
 typedef struct fb_archive fb_archive_t; /* resources/archive.h */
 
+/* The form of the errors of a family, for the clients of the system that it took the place of. */
+typedef enum {
+    FB_ERRORS_PROBLEM, /* RFC 9457; with a noun, a `message` in the words of that system too */
+    FB_ERRORS_DATA,    /* {"data": null, "error": {"code": "...", "message": "..."}} */
+} fb_errors_t;
+
 /* One family of things, all of it: the last lines of its file. */
 typedef struct {
     const char *name;         /* label of the metrics */
     const char *noun;         /* for clients of systems that this one took the place of, who read a
                                  `message`: "Sprocket created", "Sprocket not found"; NULL: none */
+    fb_errors_t errors;       /* who reads another form than problems, or a noun, knows no 422 */
     const char *path, *alias; /* what its paths begin with, and what else may stand there. With a
-                                 noun, an alias or body_bytes the first is required; NULL: none */
+                                 noun, another form of errors, an alias or body_bytes the first is
+                                 required; NULL: none */
     /* Reads the bodies of its commands, where tables cannot say what they are; NULL: they can. */
     fb_code_t (*read_body)(fb_args_t *args, fb_slice_t body, fb_error_t *error);
     size_t body_bytes;    /* of a body, at most, where limits.body_bytes is less; 0: never */

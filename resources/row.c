@@ -68,12 +68,18 @@ static fb_day_t day_at(const char *at)
     return fb_day_from_civil(year, two_digits(at + 5), two_digits(at + 8));
 }
 
-fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned field)
+/* NULL: the JSON leaves it out. */
+static const char *value_at(const fb_row_t *row, unsigned field)
 {
     size_t place =
         is_wide(row) ? wide_numbers(row)[LENGTHS_WIDE + field] : narrow_places(row)[field];
-    const char *at = (const char *)row + place;
-    fb_value_t value = {.given = true, .null = place == 0 || *at == 'n'};
+    return place != 0 ? (const char *)row + place : NULL;
+}
+
+fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned field)
+{
+    const char *at = value_at(row, field);
+    fb_value_t value = {.given = true, .null = at == NULL || *at == 'n'};
     if (value.null)
         return value;
     switch (fields[field].kind) {
@@ -100,6 +106,20 @@ fb_value_t fb_row_value(const fb_row_t *row, const fb_field_t *fields, unsigned 
         break;
     }
     return value;
+}
+
+bool fb_row_has(const fb_row_t *row, const fb_field_t *fields, unsigned field,
+                const fb_value_t *value)
+{
+    const char *at = value_at(row, field);
+    /* An array, or an object, that begins with a whole one is that one. */
+    if (fields[field].kind == FB_KIND_JSON && at != NULL && !value->null)
+        return strncmp(at, value->text.at, value->text.len) == 0;
+    fb_value_t own = fb_row_value(row, fields, field);
+    if (own.null || value->null)
+        return own.null == value->null;
+    return fb_kind_is_text(fields[field].kind) ? fb_slice_equal(own.text, value->text)
+                                               : own.number == value->number;
 }
 
 /* --- making ------------------------------------------------------------------------------ */

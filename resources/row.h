@@ -52,6 +52,11 @@ static inline size_t fb_row_base_bytes(bool wide, unsigned field_count)
     return sizeof(fb_row_t) + places;
 }
 
+/* Is that the value of a field? Of a text that is JSON an array or an object, without the cost of
+ * looking for its end. */
+bool fb_row_has(const fb_row_t *row, const fb_field_t *fields, unsigned field,
+                const fb_value_t *value);
+
 /* The two parts of its JSON; the tail lies behind the head. */
 static inline fb_slice_t fb_row_json_head(const fb_row_t *row, unsigned field_count)
 {

@@ -40,6 +40,25 @@ const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigne
     return fb_table_get(&snapshot->families[family].indexes[field].children, parent);
 }
 
+const fb_children_t *fb_snapshot_next_children(const fb_snapshot_t *snapshot, unsigned family,
+                                               unsigned field, uint32_t *parent)
+{
+    return fb_table_next(&snapshot->families[family].indexes[field].children, parent);
+}
+
+uint32_t fb_children_place(const fb_children_t *children, uint32_t id)
+{
+    uint32_t low = 0, high = children->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (children->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 const fb_bitmap_t *fb_snapshot_given(const fb_snapshot_t *snapshot, unsigned family, unsigned field)
 {
     return &snapshot->families[family].indexes[field].given;

@@ -31,11 +31,11 @@ typedef struct {
     fb_facet_t entries[]; /* in the order of their appearance */
 } fb_facets_t;
 
-/* FB_PARENT: the rows that belong to one row of another family; of FB_KIND_NUMBERS, to one of
- * several. Where the resource says which rows it holds on to (`holds`), only those. */
+/* FB_PARENT: the rows that belong to one row of another family, or to one day; of FB_KIND_NUMBERS,
+ * to one of several. Where the resource says which rows it holds on to (`holds`), only those. */
 typedef struct {
     uint64_t changed;
-    uint32_t count;
+    uint32_t count, capacity;
     uint32_t ids[]; /* ascending */
 } fb_children_t;
 
@@ -43,7 +43,7 @@ typedef struct {
 typedef union {
     fb_map_t unique;
     const fb_facets_t *facets; /* NULL: none yet */
-    fb_table_t children;       /* parent id -> fb_children_t */
+    fb_table_t children;       /* parent -> fb_children_t */
     fb_bitmap_t given;         /* FB_GIVEN: the rows that have a value */
 } fb_index_t;
 
@@ -100,6 +100,11 @@ const fb_bitmap_t *fb_snapshot_facet(const fb_snapshot_t *snapshot, unsigned fam
 /* The rows whose FB_PARENT field is `parent`; NULL where there never were any. */
 const fb_children_t *fb_snapshot_children(const fb_snapshot_t *snapshot, unsigned family,
                                           unsigned field, uint32_t parent);
+/* Those of the least parent >= `*parent`, which it is set to; NULL where there is none. */
+const fb_children_t *fb_snapshot_next_children(const fb_snapshot_t *snapshot, unsigned family,
+                                               unsigned field, uint32_t *parent);
+/* Where the id is among them, or would be. */
+uint32_t fb_children_place(const fb_children_t *children, uint32_t id);
 /* The rows whose FB_GIVEN field is not null. */
 const fb_bitmap_t *fb_snapshot_given(const fb_snapshot_t *snapshot, unsigned family,
                                      unsigned field);

@@ -4,6 +4,7 @@
 #include "persistence/private_redis.h"
 #include "resources/registry.h"
 #include "server/dispatch.h"
+#include "server/feed_metrics.h"
 #include "server/h2_guard.h"
 #include "server/health.h"
 #include "server/orders_metrics.h"
@@ -294,6 +295,7 @@ static void answer_metrics(fb_exchange_t *exchange)
     put_events(&out, writer);
     put_readers(&out, fb_readers_state(server->readers));
     fb_orders_metrics_put(&out, exchange->loop->snapshot, server->jobs);
+    fb_feed_metrics_put(&out, server->feed);
     put_loops(&out, server);
     put_each_loop(&out, server);
     put_connections(&out, server);

@@ -8,6 +8,7 @@
 #include "resources/registry.h"
 #include "server/archive.h"
 #include "server/bodies.h"
+#include "server/feed_view.h"
 #include "server/health.h"
 #include "server/history.h"
 #include "server/stream.h"
@@ -166,6 +167,9 @@ static void answer_view(fb_exchange_t *exchange, const fb_route_t *route)
         break;
     case FB_SOURCE_HISTORY:
         fb_history_answer(exchange, route, query_of(exchange->req));
+        break;
+    case FB_SOURCE_FEED:
+        fb_feed_answer(exchange, route, query_of(exchange->req));
         break;
     case FB_SOURCE_EVENTS:
         fb_stream_answer(exchange, route, query_of(exchange->req));

@@ -77,6 +77,7 @@ struct fb_server {
     fb_writer_t *writer;
     fb_readers_t *readers;
     fb_jobs_t *jobs;
+    struct fb_feed *feed;                   /* server/feed.h; NULL: no feed.url is set */
     struct fb_history_times *history_times; /* server/history_times.h */
     fb_shelf_t *shelf;
     fb_access_log_t *access_log; /* NULL: none */

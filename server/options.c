@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "persistence/redis_url.h"
 #include "server/address.h"
+#include "server/feed_notes.h"
 #include "server/http_get.h"
 #include "server/options_internal.h"
 #include "server/settings_file.h"
@@ -193,6 +194,17 @@ static const fb_setting_t settings[] = {
      .help = "how many orders may wait to be processed"},
     {"idempotency.keys", NUMBER(INTEGER, idempotency_keys, 1000, 10000000), .initial = "100000",
      .help = "how many values of Idempotency-Key are remembered"},
+    {"feed.url", FLAG("--feed", "URL", SERVE), TEXT(feed_url), .check = fb_http_check_url,
+     .show = fb_feed_show_url,
+     .help = "where the plans of a provider are fetched; without one, nowhere"},
+    {"feed.interval", NUMBER(DURATION, feed_interval_ms, SECOND_MS, DAY_MS), .initial = "30s",
+     .help = "how long from one fetch to the next"},
+    {"feed.timeout", NUMBER(DURATION, feed_timeout_ms, 1, HOUR_MS), .initial = "30s",
+     .help = "how long a fetch may take"},
+    {"feed.connect_timeout", NUMBER(DURATION, feed_connect_ms, 1, HOUR_MS), .initial = "5s",
+     .help = "how long of that the connection may take"},
+    {"feed.bytes", NUMBER(SIZE, feed_bytes, KIB, 1 * GIB), .initial = "64M",
+     .help = "how large a provider's document may be, decompressed"},
     {"limits.connections", NUMBER(INTEGER, limits_connections, 0, 1000000), .initial = "0",
      .help = "open connections; 0: as many as the limit of open files leaves"},
     {"limits.body_bytes", NUMBER(SIZE, limits_body_bytes, KIB, 16 * MIB), .initial = "1M",

@@ -60,6 +60,11 @@ typedef struct {
     uint64_t orders_recent;          /* orders.recent: past ones in the snapshot; 100000 */
     uint64_t orders_pending;         /* orders.pending: that wait; 1000000 */
     uint64_t idempotency_keys;       /* idempotency.keys: that are remembered; 100000 */
+    char *feed_url;                  /* feed.url: of a provider's plans; NULL: none */
+    uint64_t feed_interval_ms;       /* feed.interval: from one fetch to the next; 30s */
+    uint64_t feed_timeout_ms;        /* feed.timeout: a whole fetch; 30s */
+    uint64_t feed_connect_ms;        /* feed.connect_timeout: of it, to connect; 5s */
+    uint64_t feed_bytes;             /* feed.bytes: of a document; 64M */
     bool require_fsync;              /* require: "fsync" or "none"; none */
     char *redis_server;              /* redis_server: the program; redis-server */
     /* seed alone */

@@ -128,19 +128,56 @@ static void put_message(fb_buffer_t *body, const fb_error_t *error, const char *
     fb_json_put_string(body, fb_slice(message));
 }
 
-fb_status_t fb_status_of(const fb_error_t *error, const char *noun)
+static void put_problem(fb_buffer_t *body, const fb_error_t *error, const fb_resource_t *owner,
+                        fb_slice_t request_id)
 {
-    return fb_status_of_code(noun != NULL && error->code == FB_INVALID ? FB_MALFORMED
-                                                                       : error->code);
-}
-
-void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const char *noun,
-                    fb_slice_t request_id)
-{
-    put_members(body, error, fb_status_of(error, noun));
-    if (noun != NULL)
-        put_message(body, error, noun);
+    put_members(body, error, fb_status_of(error, owner));
+    if (owner != NULL && owner->noun != NULL)
+        put_message(body, error, owner->noun);
     fb_buffer_put_literal(body, ",\"request_id\":");
     fb_json_put_string(body, request_id);
     fb_buffer_put_char(body, '}');
+}
+
+static void put_data(fb_buffer_t *body, const fb_error_t *error)
+{
+    fb_buffer_printf(
+        body, "{\"data\":null,\"error\":{\"code\":\"%s\",\"message\":", fb_code_name(error->code));
+    fb_json_put_string(body, fb_slice(error->detail));
+    fb_buffer_put_literal(body, "}}");
+}
+
+static fb_errors_t form_of(const fb_resource_t *owner)
+{
+    return owner != NULL ? owner->errors : FB_ERRORS_PROBLEM;
+}
+
+fb_status_t fb_status_of(const fb_error_t *error, const fb_resource_t *owner)
+{
+    bool is_old = form_of(owner) != FB_ERRORS_PROBLEM || (owner != NULL && owner->noun != NULL);
+    return fb_status_of_code(is_old && error->code == FB_INVALID ? FB_MALFORMED : error->code);
+}
+
+const char *fb_problem_type(const fb_resource_t *owner)
+{
+    switch (form_of(owner)) {
+    case FB_ERRORS_PROBLEM:
+        return "application/problem+json";
+    case FB_ERRORS_DATA:
+        return "application/json";
+    }
+    fb_assert(false);
+}
+
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const fb_resource_t *owner,
+                    fb_slice_t request_id)
+{
+    switch (form_of(owner)) {
+    case FB_ERRORS_PROBLEM:
+        put_problem(body, error, owner, request_id);
+        break;
+    case FB_ERRORS_DATA:
+        put_data(body, error);
+        break;
+    }
 }

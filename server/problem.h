@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "base/buffer.h"
-#include "base/error.h"
+#include "resources/resource.h"
 
 /* The one place where HTTP status codes stand. */
 typedef struct {
@@ -30,9 +29,10 @@ unsigned fb_problem_retry_after_s(fb_code_t code);
 /* Appends the error of one part of a request that succeeded otherwise, as fb_problem_put has it,
  * but for the request's id. */
 void fb_problem_put_part(fb_buffer_t *body, const fb_error_t *error);
-/* Appends the error as application/problem+json (RFC 9457). `noun` (NULL: none) is that of a family
- * whose clients read a `message`; they know no 422 (fb_status_of). */
-void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const char *noun,
+/* Appends the error in the form that the clients of a family read (NULL: of none), which is of the
+ * media type that fb_problem_type names. */
+void fb_problem_put(fb_buffer_t *body, const fb_error_t *error, const fb_resource_t *owner,
                     fb_slice_t request_id);
-/* The status of an error, for clients of a family with that noun. */
-fb_status_t fb_status_of(const fb_error_t *error, const char *noun);
+const char *fb_problem_type(const fb_resource_t *owner);
+/* The status of an error, for those clients. */
+fb_status_t fb_status_of(const fb_error_t *error, const fb_resource_t *owner);

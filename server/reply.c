@@ -29,7 +29,6 @@ static h2o_iovec_t name_allow = {H2O_STRLIT("allow")};
 static h2o_iovec_t name_replayed = {H2O_STRLIT("idempotency-replayed")};
 
 static const h2o_iovec_t type_json = {H2O_STRLIT("application/json")};
-static const h2o_iovec_t type_problem = {H2O_STRLIT("application/problem+json")};
 static const h2o_iovec_t no_cache = {H2O_STRLIT("no-cache")};
 static const h2o_iovec_t no_store = {H2O_STRLIT("no-store")};
 
@@ -461,11 +460,16 @@ void fb_reply_options(fb_exchange_t *exchange, const char *allow)
 
 /* Of the family that the target belongs to; NULL: there is none. What the library refuses has no
  * path yet. */
-static const char *noun_of(const h2o_req_t *req)
+static const fb_resource_t *owner_of(const h2o_req_t *req)
 {
     h2o_iovec_t target = req->path.len > 0 ? req->path : req->input.path;
-    const fb_resource_t *owner = fb_registry_owner((fb_slice_t){target.base, target.len});
-    return owner != NULL ? owner->noun : NULL;
+    return fb_registry_owner((fb_slice_t){target.base, target.len});
+}
+
+static h2o_iovec_t type_of_errors(const fb_resource_t *owner)
+{
+    const char *type = fb_problem_type(owner);
+    return h2o_iovec_init(type, strlen(type));
 }
 
 static void add_retry_after(h2o_req_t *req, fb_code_t code)
@@ -479,12 +483,12 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    const char *noun = noun_of(req);
-    fb_problem_put(&body, error, noun, exchange->id);
+    const fb_resource_t *owner = owner_of(req);
+    fb_problem_put(&body, error, owner, exchange->id);
     note_failure(exchange, error);
-    begin(exchange, fb_status_of(error, noun));
+    begin(exchange, fb_status_of(error, owner));
     add_revision(exchange);
-    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_problem);
+    add(req, &H2O_TOKEN_CONTENT_TYPE->buf, type_of_errors(owner));
     add(req, &H2O_TOKEN_CACHE_CONTROL->buf, no_store);
     if (allow != NULL)
         add(req, &name_allow, h2o_strdup(&req->pool, allow, SIZE_MAX));
@@ -497,10 +501,10 @@ const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *
 {
     h2o_req_t *req = exchange->req;
     fb_buffer_t body = {0};
-    const char *noun = noun_of(req);
-    fb_status_t status = fb_status_of(error, noun);
+    const fb_resource_t *owner = owner_of(req);
+    fb_status_t status = fb_status_of(error, owner);
     req->res.headers = (h2o_headers_t){0};
-    fb_problem_put(&body, error, noun, exchange->id);
+    fb_problem_put(&body, error, owner, exchange->id);
     fb_buffer_put_char(&body, '\0');
     note_failure(exchange, error);
     begin(exchange, status);
@@ -516,5 +520,5 @@ void fb_reply_name_problem(h2o_req_t *req)
 {
     ssize_t found = h2o_find_header(&req->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
     if (found >= 0)
-        req->res.headers.entries[found].value = type_problem;
+        req->res.headers.entries[found].value = type_of_errors(owner_of(req));
 }

@@ -59,5 +59,5 @@ void fb_reply_problem(fb_exchange_t *exchange, const fb_error_t *error, const ch
  * whose status is not set yet, counts it, and returns the problem document (on the request's
  * pool). */
 const char *fb_reply_library_problem(fb_exchange_t *exchange, const fb_error_t *error);
-/* Names the body of a response application/problem+json, whatever it was named. */
+/* Gives the body of a response the media type of an error, whatever it was named. */
 void fb_reply_name_problem(h2o_req_t *req);

@@ -2,7 +2,8 @@
 /* The life of a server:
  *
  *     listen ─► loops ─► Redis ─► writer (loads) ─► ready ... SIGTERM ─► leaving ─► draining ─►
- *     orders in hand go back ─► writer's last batch ─► loops end ─► Redis ends
+ *     the feed is given up, orders in hand go back ─► writer's last batch ─► loops end ─► Redis
+ * ends
  *
  * Loops come first, so that /livez answers while a large fleet is being loaded. */
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "resources/registry.h"
+#include "server/feed.h"
 #include "server/history_times.h"
 #include "server/home.h"
 #include "server/library.h"
@@ -232,6 +234,21 @@ static bool is_signal_pending(void *context)
            (sigismember(&pending, SIGHUP) == 1 && !rotates_log(serving));
 }
 
+/* NULL where there is none to be fetched. */
+static fb_feed_t *make_feed(const serving_t *serving)
+{
+    const fb_options_t *options = serving->options;
+    const fb_feed_config_t config = {
+        .name = serving->server.instance.id,
+        .source = {.url = options->feed_url,
+                   .connect_ms = (unsigned)options->feed_connect_ms,
+                   .total_ms = (unsigned)options->feed_timeout_ms,
+                   .bytes_max = options->feed_bytes},
+        .interval_ms = options->feed_interval_ms,
+    };
+    return options->feed_url != NULL ? fb_feed_create(&config) : NULL;
+}
+
 static void start_loops(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
@@ -253,6 +270,7 @@ static void start_loops(serving_t *serving)
         .recent = serving->options->orders_recent,
     };
     server->jobs = fb_jobs_create(&jobs);
+    server->feed = make_feed(serving);
     server->history_times = fb_history_times_create();
     unsigned threads = (unsigned)serving->options->threads;
     server->loop_total = threads;
@@ -286,6 +304,18 @@ static fb_code_t start_jobs(serving_t *serving, fb_error_t *error)
     return fb_jobs_start(server->jobs, server->writer, server->shelf, &store, error);
 }
 
+static fb_code_t start_feed(serving_t *serving, fb_error_t *error)
+{
+    fb_server_t *server = &serving->server;
+    fb_store_t *store = NULL;
+    if (server->feed == NULL)
+        return FB_OK;
+    fb_code_t code = fb_store_redis_create(&serving->home.store, &store, error);
+    if (code != FB_OK)
+        return code;
+    return fb_feed_start(server->feed, server->writer, server->shelf, &store, error);
+}
+
 static fb_code_t run(serving_t *serving, fb_error_t *error)
 {
     int signal = 0;
@@ -313,6 +343,8 @@ static fb_code_t run(serving_t *serving, fb_error_t *error)
     if (code != FB_OK)
         return code;
     code = start_jobs(serving, error);
+    if (code == FB_OK)
+        code = start_feed(serving, error);
     if (code != FB_OK)
         return code;
     while (signal == 0 && !atomic_load(&serving->server.ready))
@@ -357,6 +389,8 @@ static void end(serving_t *serving)
 {
     fb_server_t *server = &serving->server;
     fb_jobs_end(server->jobs);
+    if (server->feed != NULL)
+        fb_feed_end(server->feed);
     refuse_new(serving);
     fb_log_info("draining");
     uint64_t deadline_ms = fb_clock_monotonic_ms() + server->drain_ms;
@@ -367,6 +401,8 @@ static void end(serving_t *serving)
         wait_for_signal(serving, POLL_MS);
     /* The loops still run: they must take the last snapshot and the last answers. */
     fb_jobs_stop(server->jobs);
+    if (server->feed != NULL)
+        fb_feed_stop(server->feed);
     fb_writer_stop(server->writer);
     fb_readers_stop(server->readers);
     /* They see it by themselves soon: one that has ended must not be woken. */
@@ -376,6 +412,7 @@ static void end(serving_t *serving)
     fb_writer_destroy(&server->writer);
     fb_readers_destroy(&server->readers);
     fb_jobs_destroy(&server->jobs);
+    fb_feed_destroy(&server->feed);
     fb_history_times_destroy(&server->history_times);
     fb_home_dispose(&serving->home);
     fb_shelf_destroy(&server->shelf);

@@ -25,7 +25,7 @@ LAST_ID_SEED = 1 << 63
 ROW_NAMES = {"machines": b"machine", "windows": b"window", "statuses": b"status",
              "order_ids": b"order", "order_totals": b"order_total",
              "idempotencies": b"idempotency", "factories": b"factory",
-             "sprockets": b"sprocket"}
+             "sprockets": b"sprocket", "plans": b"plan"}
 
 
 # --- resources/checksum.h, once more --------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("FLEETBIT_BIN") or ROOT / "build" / "release" / "fleetbit").resolve()
-LETTERS = "abcdefghijklmnop"
+LETTERS = "abcdefghijklmnopqrstuv"
 SECONDS_MAX = 300
 TRIAL = "--quick", "--rounds", "1"
 NEEDED = ("wrk", "h2load", "redis-server", "redis-benchmark")

@@ -155,6 +155,22 @@ static void decode(fb_slice_t payload)
     fb_change_dispose(&change);
 }
 
+/* No request puts one. */
+static void put_plan(fb_stage_t *stage)
+{
+    static const char payload[] =
+        "[[\"put\",\"plan\",1,{\"id\":\"2b4a84dd-0d1d-56db-ae02-6f9fb13e0dbd\","
+        "\"title\":\"Camela\",\"start_date\":\"2026-11-21\",\"start_time\":\"21:00:00\","
+        "\"end_date\":\"2026-11-22\",\"end_time\":\"01:00:00\",\"min_price\":\"15.00\","
+        "\"max_price\":\"20.00\",\"base_id\":\"291\",\"plan_id\":\"1591\","
+        "\"sell_mode\":\"online\",\"sold_out\":\"0\",\"zones\":\"[]\"}]]";
+    fb_change_t change = {0};
+    fb_error_t error = {0};
+    fb_assert(fb_change_decode(&change, FB_SLICE(payload), &error) == FB_OK);
+    fb_stage_apply(stage, &change);
+    fb_change_dispose(&change);
+}
+
 static fb_stage_t *make_fleet(fb_snapshot_t *empty)
 {
     static const char *const requests[] = {
@@ -176,11 +192,13 @@ static fb_stage_t *make_fleet(fb_snapshot_t *empty)
         request_t request = parse(fb_slice(requests[i]));
         answer(stage, &request);
     }
+    put_plan(stage);
     fb_change_archive(&archived, FB_ORDERS, 1);
     fb_stage_apply(stage, &archived);
     fb_change_dispose(&archived);
     fb_assert(fb_stage_view(stage)->families[FB_MAINTENANCE].rows.count == 2);
     fb_assert(fb_stage_view(stage)->families[FB_ORDERS].rows.count == 2);
+    fb_assert(fb_stage_view(stage)->families[FB_PLANS].rows.count == 1);
     return stage;
 }
 

@@ -171,6 +171,10 @@ static void an_instant_is_read_as_others_write_it(void **state)
         {"2026-11-22T05:05:07+23:59", FB_DATE_OK, 1795237567000},
         {"1969-12-31T23:59:59.999Z", FB_DATE_OK, -1},
         {"0000-01-01T00:00:00Z", FB_DATE_OK, -62167219200000},
+        {"2016-12-31T23:59:60Z", FB_DATE_OK, 1483228800000},
+        {"2016-12-31T23:59:60.5Z", FB_DATE_OK, 1483228800500},
+        {"1990-12-31T15:59:60-08:00", FB_DATE_OK, 662688000000},
+        {"1972-07-01T01:59:60 02:00", FB_DATE_OK, 78796800000},
         {"", FB_DATE_SHAPE, 0},
         {"2026-11-21", FB_DATE_SHAPE, 0},
         {"2026-11-21T05:06:07", FB_DATE_SHAPE, 0},
@@ -189,7 +193,10 @@ static void an_instant_is_read_as_others_write_it(void **state)
         {"2026-02-29T05:06:07Z", FB_DATE_NO_SUCH_DAY, 0},
         {"2026-11-21T24:00:00Z", FB_DATE_NO_SUCH_DAY, 0},
         {"2026-11-21T05:60:00Z", FB_DATE_NO_SUCH_DAY, 0},
-        {"2016-12-31T23:59:60Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2016-12-31T22:59:60Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2016-12-30T23:59:60Z", FB_DATE_NO_SUCH_DAY, 0},
+        {"2016-12-31T23:59:60+01:00", FB_DATE_NO_SUCH_DAY, 0},
+        {"2016-12-31T23:59:61Z", FB_DATE_NO_SUCH_DAY, 0},
         {"2026-11-21T05:06:07+24:00", FB_DATE_NO_SUCH_DAY, 0},
         {"2026-11-21T05:06:07+01:60", FB_DATE_NO_SUCH_DAY, 0},
     };
@@ -263,13 +270,21 @@ static fb_instant_t change_at(int year, int month, int nth, int utc_hour)
            utc_hour * 3600000LL;
 }
 
-static fb_day_t expected_day(const zone_rule_t *rule, int year, fb_instant_t instant)
+static fb_local_t expected(const zone_rule_t *rule, int year, fb_instant_t instant)
 {
     bool summer =
         instant >= change_at(year, rule->begin_month, rule->begin_sunday, rule->begin_utc_hour) &&
         instant < change_at(year, rule->end_month, rule->end_sunday, rule->end_utc_hour);
     fb_instant_t local = instant + (rule->winter_hours + (summer ? 1 : 0)) * 3600000LL;
-    return (fb_day_t)(local / MS_PER_DAY);
+    return (fb_local_t){(fb_day_t)(local / MS_PER_DAY), (int)(local % MS_PER_DAY / 1000)};
+}
+
+static void check_instant(const zone_rule_t *rule, int year, fb_instant_t instant)
+{
+    fb_local_t wanted = expected(rule, year, instant), local = fb_zone_local(instant);
+    assert_int_equal(fb_zone_day(instant), wanted.day);
+    assert_int_equal(local.day, wanted.day);
+    assert_int_equal(local.second, wanted.second);
 }
 
 static void check_zone(const zone_rule_t *rule, chance_t *random)
@@ -283,11 +298,11 @@ static void check_zone(const zone_rule_t *rule, chance_t *random)
             fb_instant_t around = day * MS_PER_DAY - rule->winter_hours * 3600000LL;
             for (int hours = -2; hours <= 2; hours++) {
                 fb_instant_t at = around + hours * 3600000LL;
-                assert_int_equal(fb_zone_day(at), expected_day(rule, year, at));
-                assert_int_equal(fb_zone_day(at - 1), expected_day(rule, year, at - 1));
+                check_instant(rule, year, at);
+                check_instant(rule, year, at - 1);
             }
             fb_instant_t any = day * MS_PER_DAY + chance_between(random, 0, MS_PER_DAY - 1);
-            assert_int_equal(fb_zone_day(any), expected_day(rule, year, any));
+            check_instant(rule, year, any);
         }
     }
 }
@@ -329,6 +344,9 @@ static void utc_needs_no_zone_file_and_goes_back_beyond_1970(void **state)
     assert_int_equal(fb_zone_day(-1), -1);
     assert_int_equal(fb_zone_day(-MS_PER_DAY), -1);
     assert_int_equal(fb_zone_day(-MS_PER_DAY - 1), -2);
+    assert_int_equal(fb_zone_local(-1).second, 86399);
+    assert_int_equal(fb_zone_local(-1000).second, 86399);
+    assert_int_equal(fb_zone_local(-1001).second, 86398);
 }
 
 static void what_is_no_zone_is_refused_and_changes_nothing(void **state)

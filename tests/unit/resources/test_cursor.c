@@ -13,11 +13,11 @@ enum { TYPE, DATE, LIMIT, CURSOR };
 #define PATH "/v1/things"
 
 /* The cursor that a list with these arguments gives out after a row; without its quotes. */
-static void make_cursor(const char *path, const fb_args_t *args, uint32_t id,
+static void make_cursor(const char *path, const fb_args_t *args, uint64_t place,
                         char text[FB_CURSOR_TEXT_BYTES + 1])
 {
     fb_buffer_t out = {0};
-    fb_cursor_put(&out, query, FB_COUNT(query), path, args, id);
+    fb_cursor_put(&out, query, FB_COUNT(query), path, args, place);
     assert_int_equal(out.len, FB_CURSOR_TEXT_BYTES + 2);
     assert_true(out.at[0] == '"' && out.at[out.len - 1] == '"');
     memcpy(text, out.at + 1, FB_CURSOR_TEXT_BYTES);
@@ -25,10 +25,10 @@ static void make_cursor(const char *path, const fb_args_t *args, uint32_t id,
     fb_buffer_dispose(&out);
 }
 
-/* The id after which the page begins; 0 where the cursor is refused. */
-static uint32_t read_cursor(const char *path, fb_args_t *args, const char *text)
+/* The place after which the page begins; 0 where the cursor is refused. */
+static uint64_t read_cursor(const char *path, fb_args_t *args, const char *text)
 {
-    uint32_t after;
+    uint64_t after;
     fb_error_t error = {0};
     args->values[CURSOR] = (fb_value_t){.given = true, .text = fb_slice(text)};
     if (fb_cursor_read(query, FB_COUNT(query), path, args, &after, &error) == FB_OK) {
@@ -39,26 +39,26 @@ static uint32_t read_cursor(const char *path, fb_args_t *args, const char *text)
     return 0;
 }
 
-static void a_cursor_leads_back_to_its_id(void **state)
+static void a_cursor_leads_back_to_its_place(void **state)
 {
     (void)state;
     chance_t chance = chance_init();
     for (int round = 0; round < 5000; round++) {
         char text[FB_CURSOR_TEXT_BYTES + 1];
         fb_args_t args = {.id_count = chance_below(&chance, 2), .ids = {chance_below(&chance, 9)}};
-        uint32_t id = (uint32_t)(chance_u64(&chance) >> (32 + chance_below(&chance, 32)));
-        id = id == 0 ? UINT32_MAX : id;
+        uint64_t place = chance_u64(&chance) >> chance_below(&chance, 64);
+        place = place == 0 ? UINT64_MAX : place;
         if (chance_below(&chance, 2) == 0)
             args.values[TYPE] = (fb_value_t){.given = true, .text = FB_SLICE("crane")};
         if (chance_below(&chance, 2) == 0)
             args.values[DATE] = (fb_value_t){.given = true, .number = TODAY};
-        make_cursor(PATH, &args, id, text);
+        make_cursor(PATH, &args, place, text);
         assert_int_equal(strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                       "0123456789-_"),
                          FB_CURSOR_TEXT_BYTES);
         /* Another size of the page is allowed on the way. */
         args.values[LIMIT] = (fb_value_t){.given = true, .number = 1 + round % 1000};
-        assert_int_equal(read_cursor(PATH, &args, text), id);
+        assert_true(read_cursor(PATH, &args, text) == place);
     }
 }
 
@@ -66,7 +66,7 @@ static void without_a_cursor_a_list_begins_at_its_beginning(void **state)
 {
     (void)state;
     fb_args_t args = {0};
-    uint32_t after = 7;
+    uint64_t after = 7;
     fb_error_t error = {0};
     assert_int_equal(fb_cursor_read(query, FB_COUNT(query), PATH, &args, &after, &error), FB_OK);
     assert_int_equal(after, 0);
@@ -102,16 +102,17 @@ static void what_is_no_cursor_is_refused(void **state)
     (void)state;
     static const char *const texts[] = {
         "A",
-        "AAAAAAAAAAAAAAA",
         "AAAAAAAAAAAAAAAA",
-        "AAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAAAA",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "AAAAAAAAAAAAAA==",
-        "AAAAAAAAAAAAAAA+",
-        "AAAAAAAAAAAAAAA/",
-        "AAAAAAAAAAAAAAA ",
+        "AAAAAAAAAAAAAAAAAA==",
+        "AAAAAAAAAAAAAAAAAAA+",
+        "AAAAAAAAAAAAAAAAAAA/",
+        "AAAAAAAAAAAAAAAAAAA ",
         "null",
-        "________________",
+        "____________________",
     };
     fb_args_t args = {0};
     for (size_t i = 0; i < FB_COUNT(texts); i++)
@@ -294,7 +295,7 @@ static void a_walk_neither_skips_nor_repeats_while_machines_come_and_go(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_cursor_leads_back_to_its_id),
+        cmocka_unit_test(a_cursor_leads_back_to_its_place),
         cmocka_unit_test(without_a_cursor_a_list_begins_at_its_beginning),
         cmocka_unit_test(every_flipped_bit_is_refused),
         cmocka_unit_test(what_is_no_cursor_is_refused),

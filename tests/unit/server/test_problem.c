@@ -65,11 +65,12 @@ static void what_may_be_tried_again_says_when(void **state)
     }
 }
 
-static json_t *parse_problem(const fb_error_t *error, const char *noun, fb_slice_t request_id)
+static json_t *parse_problem(const fb_error_t *error, const fb_resource_t *owner,
+                             fb_slice_t request_id)
 {
     fb_buffer_t body = {0};
     json_error_t fault;
-    fb_problem_put(&body, error, noun, request_id);
+    fb_problem_put(&body, error, owner, request_id);
     json_t *problem =
         json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &fault);
     if (problem == NULL)
@@ -177,12 +178,16 @@ static void a_problem_is_json_whatever_it_repeats(void **state)
     }
 }
 
+static const fb_resource_t machines = {.name = "machines"};
+static const fb_resource_t sprockets = {.name = "sprockets", .noun = "Sprocket"};
+static const fb_resource_t search = {.name = "search", .errors = FB_ERRORS_DATA};
+
 static void assert_message(const fb_error_t *error, int status, const char *message)
 {
-    json_t *problem = parse_problem(error, "Sprocket", FB_SLICE("abc-1"));
+    json_t *problem = parse_problem(error, &sprockets, FB_SLICE("abc-1"));
     assert_int_equal(json_object_size(problem), 7);
     assert_int_equal(json_integer_value(json_object_get(problem, "status")), status);
-    assert_int_equal(fb_status_of(error, "Sprocket").code, status);
+    assert_int_equal(fb_status_of(error, &sprockets).code, status);
     assert_string_equal(text_of(problem, "message"), message);
     json_decref(problem);
 }
@@ -207,7 +212,31 @@ static void clients_of_another_system_read_a_message_in_its_words(void **state)
         fb_fail(&error, (fb_code_t)code, "a \"fault\"");
         assert_message(&error, status == 422 ? 400 : status, "a \"fault\"");
         assert_int_equal(fb_status_of(&error, NULL).code, status);
+        assert_int_equal(fb_status_of(&error, &machines).code, status);
     }
+    assert_string_equal(fb_problem_type(NULL), "application/problem+json");
+    assert_string_equal(fb_problem_type(&machines), "application/problem+json");
+    assert_string_equal(fb_problem_type(&sprockets), "application/problem+json");
+}
+
+static void others_read_no_problem_but_data_that_is_not_there(void **state)
+{
+    (void)state;
+    for (int code = 1; code < FB_CODE_COUNT; code++) {
+        fb_error_t error = {0};
+        int status = fb_status_of_code((fb_code_t)code).code;
+        fb_fail_field(&error, (fb_code_t)code, FB_SLICE("ends_at"), "is \"%s\"", "no\ninstant");
+        json_t *object = parse_problem(&error, &search, FB_SLICE("abc-1"));
+        const json_t *shown = json_object_get(object, "error");
+        assert_int_equal(json_object_size(object), 2);
+        assert_true(json_is_null(json_object_get(object, "data")));
+        assert_int_equal(json_object_size(shown), 2);
+        assert_string_equal(text_of(shown, "code"), fb_code_name((fb_code_t)code));
+        assert_string_equal(text_of(shown, "message"), "ends_at: is \"no\ninstant\"");
+        assert_int_equal(fb_status_of(&error, &search).code, status == 422 ? 400 : status);
+        json_decref(object);
+    }
+    assert_string_equal(fb_problem_type(&search), "application/json");
 }
 
 int main(void)
@@ -220,6 +249,7 @@ int main(void)
         cmocka_unit_test(a_problem_has_the_members_of_rfc_9457_and_names_its_fields),
         cmocka_unit_test(a_problem_without_fields_has_an_empty_list),
         cmocka_unit_test(clients_of_another_system_read_a_message_in_its_words),
+        cmocka_unit_test(others_read_no_problem_but_data_that_is_not_there),
         cmocka_unit_test(at_most_eight_fields_are_named),
         cmocka_unit_test(a_problem_is_json_whatever_it_repeats),
     };
