@@ -222,10 +222,14 @@ fb_code_t fb_feed_pass_put(fb_feed_pass_t *pass, fb_slice_t bytes, fb_error_t *e
 
 fb_code_t fb_feed_pass_end(fb_feed_pass_t *pass, fb_error_t *error)
 {
-    fb_code_t code = fb_feed_parser_end(pass->parser, error);
-    if (code == FB_OK && pass->count > 0)
+    return settle(pass, fb_feed_parser_end(pass->parser, error), error);
+}
+
+fb_code_t fb_feed_pass_flush(fb_feed_pass_t *pass, fb_error_t *error)
+{
+    if (pass->count > 0)
         hand_on(pass);
-    return settle(pass, code, error);
+    return settle(pass, FB_OK, error);
 }
 
 const fb_feed_found_t *fb_feed_pass_found(const fb_feed_pass_t *pass)

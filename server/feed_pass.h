@@ -8,7 +8,7 @@
  * writer takes. What it needs of memory is one batch, and a bit for each plan of the fleet, by
  * which it knows a pair that occurs a second time: that one is skipped.
  *
- *     put ── put ... ──► (a batch is full: on_batch) ──► put ... ──► end (on_batch for the rest) */
+ *     put ── put ... ──► (a batch is full: on_batch) ──► put ... ──► end ──► flush */
 typedef struct {
     uint64_t plans;  /* of the document, with those that were skipped */
     uint64_t differ; /* of these, those that were handed on */
@@ -31,6 +31,8 @@ fb_feed_pass_t *fb_feed_pass_create(fb_reader_t *visitor, const fb_feed_batches_
 void fb_feed_pass_destroy(fb_feed_pass_t **pass);
 /* Besides what the parser says, what on_batch has said. */
 fb_code_t fb_feed_pass_put(fb_feed_pass_t *pass, fb_slice_t bytes, fb_error_t *error);
-/* The document is whole: hands on the last batch, too. */
+/* There is no more: is that the end of the document? */
 fb_code_t fb_feed_pass_end(fb_feed_pass_t *pass, fb_error_t *error);
+/* Hands on the last batch, after the end. */
+fb_code_t fb_feed_pass_flush(fb_feed_pass_t *pass, fb_error_t *error);
 const fb_feed_found_t *fb_feed_pass_found(const fb_feed_pass_t *pass);

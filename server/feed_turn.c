@@ -158,7 +158,7 @@ static void begin_pass(turn_t *turn)
 /* All that is in the file by now. */
 static fb_code_t read_spool(turn_t *turn, fb_error_t *error)
 {
-    static _Thread_local char bytes[READ_BYTES];
+    char bytes[READ_BYTES];
     fb_code_t code = FB_OK;
     off_t at = 0;
     ssize_t len = 1;
@@ -188,20 +188,22 @@ static fb_code_t on_bytes(void *context, fb_slice_t bytes, fb_error_t *error)
     return turn->is_read ? fb_feed_pass_put(turn->pass, bytes, error) : read_spool(turn, error);
 }
 
-/* To the end, once with what differs in one batch, or else batch after batch. */
+/* To its end, and once more where it differs in more than one batch. */
 static fb_code_t end_reading(turn_t *turn, fb_error_t *error)
 {
     fb_code_t code = FB_OK;
     if (!turn->is_read)
         code = read_spool(turn, error);
-    turn->is_whole = code == FB_OK;
     if (code == FB_OK)
         code = fb_feed_pass_end(turn->pass, error);
-    if (code != FB_OK || !turn->has_more)
-        return code;
-    turn->has_more = false;
-    code = read_spool(turn, error);
-    return code == FB_OK ? fb_feed_pass_end(turn->pass, error) : code;
+    turn->is_whole = code == FB_OK;
+    if (code == FB_OK && turn->has_more) {
+        turn->has_more = false;
+        code = read_spool(turn, error);
+        if (code == FB_OK)
+            code = fb_feed_pass_end(turn->pass, error);
+    }
+    return code == FB_OK ? fb_feed_pass_flush(turn->pass, error) : code;
 }
 
 static fb_code_t read_document(turn_t *turn, const fb_feed_validators_t *known,

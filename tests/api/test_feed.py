@@ -148,6 +148,20 @@ def test_more_than_one_batch_and_pairs_that_occur_twice(make, provider):
         assert len(first) == 100 and revision(api)[1] == before[1] + 1
 
 
+@pytest.mark.parametrize("folder", ["/proc", None], ids=["spooled in memory", "in a file"])
+def test_nothing_of_many_batches_goes_in_before_the_end(make, provider, folder):
+    whole = PLANS.document(*[PLANS.base(str(i), PLANS.plan("1")) for i in range(2500)])
+    provider.answer = provider.body(whole[:-20])
+    with Api(make({**PATIENT, **({"TMPDIR": folder} if folder else {})}).port) as api:
+        eventually(lambda: feed(api)["failures"] > 0, 60)
+        assert titles(api) == [] and revision(api)[1] == 0
+        provider.answer = provider.body(whole, length=len(whole) + 1)
+        eventually(lambda: "bytes remaining" in (feed(api)["error"] or ""), 60)
+        assert titles(api) == [] and revision(api)[1] == 0
+        until_read(api, provider, provider.body(whole))
+        assert len(titles(api)) == 1000 and feed(api)["plans"] == 2500
+
+
 def test_what_was_skipped_is_named(make, provider):
     plans = [PLANS.plan(str(i), start="2027-09-31T20:00:00") for i in range(25)]
     provider.answer = provider.body(PLANS.document(PLANS.base("9", *plans, PLANS.plan("good"))))
