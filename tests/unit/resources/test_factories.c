@@ -199,7 +199,7 @@ static uint64_t stamp_of(const fb_snapshot_t *snapshot, const char *target)
 {
     fb_buffer_t body = {0};
     fb_error_t error;
-    uint64_t stamp;
+    uint64_t stamp = 0;
     assert_int_equal(fleet_read(snapshot, target, &body, &stamp, &error), FB_OK);
     fb_buffer_dispose(&body);
     return stamp;
