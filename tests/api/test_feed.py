@@ -419,8 +419,10 @@ def test_secrets_of_the_url_are_not_shown(make, provider):
 
 
 def test_only_http_is_a_feed():
-    for url in ("ftp://127.0.0.1/feed.xml", "file:///etc/hostname", "feed.xml", "http://"):
+    for url in ("ftp://127.0.0.1/feed.xml", "file:///etc/hostname", "feed.xml", "http://",
+                "ftp://ann:s3cret@127.0.0.1/feed.xml", "http://ann:s3cret@127.0.0.1:x/feed.xml"):
         done = subprocess.run([str(harness.BINARY), "check-config", "--feed", url],
                               capture_output=True, text=True, env=harness.environment(),
                               check=False)
         assert done.returncode == 2 and "--feed" in done.stderr, (url, done)
+        assert "s3cret" not in done.stderr
