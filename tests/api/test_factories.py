@@ -193,6 +193,13 @@ def test_a_body_has_its_limit(server, api):
         assert h2.request("POST", "/v1/factories", padded).status == 201
 
 
+def test_a_large_body_may_have_a_target_in_absolute_form(server):
+    sent, _ = large(POINTS, 2)
+    assert len(sent) > MIB
+    with Connection(server.port) as one:
+        assert one.post("http://a/v1/factories", sent).status == 201
+
+
 def test_a_large_body_declares_its_length(server):
     sent, _ = large(POINTS, 2)
     assert len(sent) > MIB
