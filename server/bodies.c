@@ -34,8 +34,13 @@ size_t fb_bodies_max(const fb_resource_t *resource, size_t usual)
 
 size_t fb_bodies_max_at(const h2o_req_t *req, size_t usual)
 {
-    fb_slice_t target = {req->input.path.base, req->input.path.len};
-    return fb_bodies_max(fb_registry_owner(target), usual);
+    h2o_iovec_t target = req->input.path;
+    h2o_url_t url;
+    /* A target in absolute form (RFC 9112, section 3.2.2) may not have been cut to its path yet. */
+    if (target.len > 0 && target.base[0] != '/' &&
+        h2o_url_parse(target.base, target.len, &url) == 0)
+        target = url.path;
+    return fb_bodies_max(fb_registry_owner((fb_slice_t){target.base, target.len}), usual);
 }
 
 /* --- being received ---------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/json.h"
+#include "base/json_raw.h"
 #include "resources/field.h"
 
 #define NAME "feed"
@@ -96,6 +97,13 @@ typedef struct {
     bool found;
 } reading_t;
 
+/* They are shown as they stand there. */
+static bool are_skips(fb_slice_t text)
+{
+    fb_error_t error = {0};
+    return text.len > 0 && text.at[0] == '[' && fb_json_raw_check(text, &error) == FB_OK;
+}
+
 /* What somebody else has written there must not break us: what is not as it should be counts as
  * not there. */
 static void on_notes(void *context, const fb_slice_t *values)
@@ -119,7 +127,8 @@ static void on_notes(void *context, const fb_slice_t *values)
     }
     fb_instant_parse(values[FETCHED_AT], &notes->fetched_at);
     fb_instant_parse(values[SUCCEEDED_AT], &notes->succeeded_at);
-    fb_buffer_put_slice(&notes->skips, values[SKIPS]);
+    if (are_skips(values[SKIPS]))
+        fb_buffer_put_slice(&notes->skips, values[SKIPS]);
     reading->found = values[URL].at != NULL;
 }
 

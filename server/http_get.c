@@ -71,7 +71,8 @@ fb_code_t fb_http_check_url(const char *url, fb_error_t *error)
     curl_url_cleanup(parsed);
     if (good)
         return FB_OK;
-    return fb_fail(error, FB_CONFIG, "\"%.80s\" is no URL as http://127.0.0.1:8081 is", url);
+    /* It may have a password in it, which nobody may see. */
+    return fb_fail(error, FB_CONFIG, "this is no URL as http://127.0.0.1:8081 is");
 }
 
 fb_code_t fb_http_refused(long status, fb_slice_t body, fb_error_t *error)

@@ -39,6 +39,18 @@ static size_t target_bytes(h2o_req_t *req)
     return len;
 }
 
+/* Only who declares the length of a body may send a large one. */
+static void refuse_body(const h2o_req_t *req, fb_error_t *error)
+{
+    size_t usual = own_loop->server->body_bytes_max, most = fb_bodies_max_at(req, usual);
+    if (most == usual)
+        fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes", most);
+    else
+        fb_fail(error, FB_BODY_TOO_LARGE,
+                "a body has at most %zu bytes, and %zu where its length is not declared", most,
+                usual);
+}
+
 /* Which of our errors an error of the library is. */
 static void translate(h2o_req_t *req, int status, const char *detail, fb_error_t *error)
 {
@@ -47,8 +59,7 @@ static void translate(h2o_req_t *req, int status, const char *detail, fb_error_t
     if (is_refused && fb_bodies_lacks_room(req))
         fb_fail(error, FB_QUEUE_FULL, "too many large bodies are being received");
     else if (is_refused)
-        fb_fail(error, FB_BODY_TOO_LARGE, "a body has at most %zu bytes",
-                fb_bodies_max_at(req, own_loop->server->body_bytes_max));
+        refuse_body(req, error);
     else if (target_bytes(req) > FB_TARGET_BYTES_MAX)
         fb_fail(error, FB_TARGET_TOO_LONG, "a target has at most %d bytes", FB_TARGET_BYTES_MAX);
     else

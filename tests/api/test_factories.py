@@ -16,6 +16,7 @@ from sse import Stream
 SERIES = ["sprocket_production_actual", "sprocket_production_goal", "time"]
 LENGTHS = "Length of actual, goal, and time data must be the same."
 STRUCTURE = "Invalid JSON structure."
+TOO_LARGE = "a body has at most 8388608 bytes, and 1048576 where its length is not declared"
 MIB = 1 << 20
 POINTS = 100_000
 
@@ -180,17 +181,23 @@ def test_a_body_has_its_limit(server, api):
     padded += b" " * (8 * MIB - len(padded))
     assert api.post("/v1/factories", padded).status == 201
     with Connection(server.port) as one:
-        said(one.post("/v1/factories", padded + b" "), 413, "a body has at most 8388608 bytes")
+        said(one.post("/v1/factories", padded + b" "), 413, TOO_LARGE)
     with Connection(server.port) as one:
         said(one.post("/v1/sprockets", padded[:MIB + 2]), 413, "a body has at most 1048576 bytes")
     with Connection(server.port) as one:
         problem(one.post("/v1/machines", padded[:MIB + 2]), 413)
     with H2(server.port) as h2:
-        said(h2.request("POST", "/v1/factories", padded + b" "), 413,
-             "a body has at most 8388608 bytes")
+        said(h2.request("POST", "/v1/factories", padded + b" "), 413, TOO_LARGE)
         said(h2.request("POST", "/v1/sprockets", padded[:MIB + 2]), 413,
              "a body has at most 1048576 bytes")
         assert h2.request("POST", "/v1/factories", padded).status == 201
+
+
+def test_a_large_body_may_have_a_target_in_absolute_form(server):
+    sent, _ = large(POINTS, 2)
+    assert len(sent) > MIB
+    with Connection(server.port) as one:
+        assert one.post("http://a/v1/factories", sent).status == 201
 
 
 def test_a_large_body_declares_its_length(server):
@@ -200,7 +207,7 @@ def test_a_large_body_declares_its_length(server):
         one.send("POST", "/v1/factories", None, {"Transfer-Encoding": "chunked",
                                                  "Content-Type": "application/json"})
         one.send_raw(b"%x\r\n%s\r\n0\r\n\r\n" % (len(sent), sent))
-        problem(one.receive("POST"), 413)
+        said(one.receive("POST"), 413, TOO_LARGE)
     with H2(server.port) as h2:
         with pytest.raises(StreamReset):
             h2.request("POST", "/v1/factories", sent, declare=False)

@@ -399,6 +399,23 @@ def test_redis_that_is_away_loses_nothing(make_redis, make_server, provider):
         assert titles(api) == ["second"]
 
 
+def test_notes_that_somebody_else_has_written_are_passed_over(make, provider):
+    provider.answer = provider.body(one())
+    server = make(PATIENT)
+    with Api(server.port) as api:
+        until_titles(api, "Camela")
+        provider.answer = provider.hang()  # so that they stay
+        provider.wait_asked()
+        with server.redis() as redis:
+            for wrong in ("[", '[] "x"', "{}", "[\x01]"):
+                redis.hset("fb:{default}:feed", "skipped_plans", wrong)
+                assert feed(api)["skipped_plans"] == [], wrong
+            redis.hset("fb:{default}:feed", mapping={"plans": "-5", "fetched_at": "yesterday",
+                                                     "error": b"\xff"})
+            state = feed(api)
+        assert (state["plans"], state["fetched_at"], state["error"]) == (0, None, "\ufffd")
+
+
 def test_secrets_of_the_url_are_not_shown(make, provider):
     provider.answer = provider.body(one())
     place = f"127.0.0.1:{provider.port}/feed.xml"
@@ -419,8 +436,10 @@ def test_secrets_of_the_url_are_not_shown(make, provider):
 
 
 def test_only_http_is_a_feed():
-    for url in ("ftp://127.0.0.1/feed.xml", "file:///etc/hostname", "feed.xml", "http://"):
+    for url in ("ftp://127.0.0.1/feed.xml", "file:///etc/hostname", "feed.xml", "http://",
+                "ftp://ann:s3cret@127.0.0.1/feed.xml", "http://ann:s3cret@127.0.0.1:x/feed.xml"):
         done = subprocess.run([str(harness.BINARY), "check-config", "--feed", url],
                               capture_output=True, text=True, env=harness.environment(),
                               check=False)
         assert done.returncode == 2 and "--feed" in done.stderr, (url, done)
+        assert "s3cret" not in done.stderr
