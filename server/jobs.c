@@ -38,16 +38,16 @@ void fb_jobs_published(fb_jobs_t *jobs, const fb_snapshot_t *snapshot)
         return;
     pthread_mutex_lock(&jobs->mutex);
     jobs->has_new = true;
-    pthread_mutex_unlock(&jobs->mutex);
     pthread_cond_signal(&jobs->wake);
+    pthread_mutex_unlock(&jobs->mutex);
 }
 
 void fb_jobs_end(fb_jobs_t *jobs)
 {
     pthread_mutex_lock(&jobs->mutex);
     jobs->ends = true;
-    pthread_mutex_unlock(&jobs->mutex);
     pthread_cond_signal(&jobs->wake);
+    pthread_mutex_unlock(&jobs->mutex);
 }
 
 typedef struct {

@@ -140,8 +140,8 @@ static void on_done(fb_write_t *write)
     pthread_mutex_lock(&jobs->mutex);
     command->next = jobs->answered;
     jobs->answered = command;
-    pthread_mutex_unlock(&jobs->mutex);
     pthread_cond_signal(&jobs->wake);
+    pthread_mutex_unlock(&jobs->mutex);
 }
 
 static void destroy(fb_jobs_command_t *command)

@@ -159,6 +159,16 @@ class Connection:
             self.close()
         return Response(status, pairs, body)
 
+    def wants(self):
+        """After a head with Expect: 100-continue: does the server want the body? Where it does not,
+        receive() tells why."""
+        while b"\r\n\r\n" not in self.rest:
+            self._more()
+        if not self.rest.startswith(b"HTTP/1.1 100 "):
+            return False
+        self._head()
+        return True
+
     # --- both ---
 
     def request(self, method, target, body=None, headers=None):

@@ -47,8 +47,6 @@ class Log:
             self.entries = client.xrange(prefix + "log")
             if len(self.entries) == int(self.head["revision"]):
                 break
-        self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
-        self.archived = set()
 
     def check_dense(self):
         expected = [b"%d-0" % (i + 1) for i in range(int(self.head["revision"]))]
@@ -69,6 +67,8 @@ class Log:
             yield from json.loads(fields[b"change"])
 
     def replay(self):
+        self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
+        self.archived = set()
         for operation in self.operations():
             getattr(self, "_" + operation[0])(*operation[1:])
 

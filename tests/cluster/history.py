@@ -124,7 +124,6 @@ class WholeLog(store.Log):
         self.head = {k.decode(): v.decode()
                      for k, v in client.hgetall(self.prefix + "head").items()}
         self.entries = [(b"%d-0" % e.revision, e.fields) for e in history.entries]
-        self.rows, self.days, self.last, self.histories = {}, {}, {}, {}
 
     def check_kept(self, length):
         """What is left in Redis is the end of it, and is not longer than was asked for."""
