@@ -71,8 +71,11 @@ fb_code_t fb_http_check_url(const char *url, fb_error_t *error)
     curl_url_cleanup(parsed);
     if (good)
         return FB_OK;
-    /* It may have a password in it, which nobody may see. */
-    return fb_fail(error, FB_CONFIG, "this is no URL as http://127.0.0.1:8081 is");
+    /* What lies before an "@", or behind a "?", may be secret. */
+    size_t len = strcspn(url, "?#");
+    const char *at = memrchr(url, '@', len), *shown = at != NULL ? at + 1 : url;
+    return fb_fail(error, FB_CONFIG, "\"%.*s\" is no URL as http://127.0.0.1:8081 is",
+                   (int)(url + len - shown), shown);
 }
 
 fb_code_t fb_http_refused(long status, fb_slice_t body, fb_error_t *error)
