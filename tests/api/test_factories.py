@@ -10,7 +10,7 @@ import pytest
 from api import Api, problem
 from h2client import H2, StreamReset
 from harness import eventually
-from http1 import Connection, ConnectionLost
+from http1 import Connection
 from sse import Stream
 
 SERIES = ["sprocket_production_actual", "sprocket_production_goal", "time"]
@@ -228,7 +228,7 @@ def test_large_bodies_do_not_lift_the_limit_of_others(server):
 def test_all_large_bodies_together_are_bounded(make_server):
     server = make_server("--threads", "2").start()
     head = ("POST /v1/factories HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {8 * MIB}\r\n\r\n").encode()
+            f"Content-Length: {8 * MIB}\r\nExpect: 100-continue\r\n\r\n").encode()
     held = [Connection(server.port) for _ in range(8)]
     sent, _ = large(POINTS)
 
@@ -244,8 +244,10 @@ def test_all_large_bodies_together_are_bounded(make_server):
             return True
 
     for connection in held:
-        connection.send_raw(head + b"{")
-    eventually(is_full)
+        connection.send_raw(head)
+        assert connection.wants()
+        connection.send_raw(b"{")
+    assert is_full()
     with Api(server.port) as api:  # who sends little is not concerned
         assert new_factory(api).status == 201
     with H2(server.port) as h2:
