@@ -201,8 +201,8 @@ void fb_feed_end(fb_feed_t *feed)
 {
     pthread_mutex_lock(&feed->mutex);
     feed->ends = true;
-    pthread_mutex_unlock(&feed->mutex);
     pthread_cond_signal(&feed->wake);
+    pthread_mutex_unlock(&feed->mutex);
     fb_feed_fetch_end(feed->fetch);
 }
 

@@ -64,8 +64,8 @@ static void on_done(fb_write_t *write)
     fb_feed_t *feed = write->context;
     pthread_mutex_lock(&feed->mutex);
     feed->is_answered = true;
-    pthread_mutex_unlock(&feed->mutex);
     pthread_cond_signal(&feed->wake);
+    pthread_mutex_unlock(&feed->mutex);
 }
 
 static bool is_answered(fb_feed_t *feed)
